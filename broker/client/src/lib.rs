@@ -1,0 +1,1 @@
+//! Async Kafka-protocol client over QUIC or TCP: producer, consumer, admin.

@@ -1,0 +1,1 @@
+//! Cluster metadata by decide and apply: brokers, topics, partitions, configs.

@@ -1,0 +1,74 @@
+//! What comes into a shard and what goes out: the only two types its driver knows.
+//!
+//! A driver (the shard loop of `weir-server`, or the simulator) hands events to `Node::step` in
+//! any order that keeps each partition's log events in order, and carries the effects out in the
+//! order in which they were given.
+
+use crate::request::{Answer, Ask};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use weir_meta::{Image, MetaRecord};
+use weir_types::log::{LogCommand, LogEvent};
+
+/// Names one question of one connection to one shard; the driver chooses it and never reuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a proposal of metadata records by this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(pub u64);
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection asks something of this shard.
+    Ask {
+        /// For the answer.
+        id: RequestId,
+        /// What.
+        ask: Ask,
+    },
+    /// The connection no longer waits (it broke, or another shard had enough): a long poll is
+    /// answered at once with what there is; anything else goes on.
+    Hurry {
+        /// Which.
+        id: RequestId,
+    },
+    /// The log answers.
+    Log(LogEvent),
+    /// Records were agreed and applied; every shard of every broker sees each image.
+    Agreed {
+        /// The image after the records.
+        image: Arc<Image>,
+        /// The proposal, if it was this node's.
+        proposal: Option<ProposalId>,
+    },
+    /// This node's proposal will not be agreed.
+    Refused {
+        /// Which.
+        proposal: ProposalId,
+    },
+    /// The time that `Node::next_wake` named has come.
+    Wake,
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send an answer; every condition it waited for holds.
+    Answer {
+        /// Whose.
+        id: RequestId,
+        /// What.
+        answer: Answer,
+    },
+    /// Hand a command to the log.
+    Log(LogCommand),
+    /// Have records agreed; answered by `Agreed` or `Refused`.
+    Propose {
+        /// Which.
+        proposal: ProposalId,
+        /// What; never empty.
+        records: Vec<MetaRecord>,
+    },
+}

@@ -1,0 +1,1 @@
+//! A Weir broker as a library: configuration, wiring, the shard loop, metrics.

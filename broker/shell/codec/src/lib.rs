@@ -1,0 +1,1 @@
+//! Compression for record batches: gzip, snappy, lz4, zstd, each under limits.

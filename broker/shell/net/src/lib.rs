@@ -1,0 +1,1 @@
+//! QUIC and TCP transport, certificates and profiles, limits and back-pressure.

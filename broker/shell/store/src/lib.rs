@@ -1,0 +1,1 @@
+//! The log on redb: catalog, lanes, rewriter, history, recovery, metadata log.

@@ -1,0 +1,1 @@
+//! Benchmarks: Weir against the machine's limits and its peers.

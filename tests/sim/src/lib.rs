@@ -1,0 +1,1 @@
+//! The simulator: real node and store functions under one seed.
