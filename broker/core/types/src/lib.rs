@@ -15,6 +15,7 @@ pub mod ids;
 pub mod limits;
 pub mod log;
 pub mod producer;
+pub mod text;
 pub mod time;
 
 pub use batch::{Batch, BatchHeader, BatchMeta};
