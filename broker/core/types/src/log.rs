@@ -140,6 +140,8 @@ pub enum LogEvent {
         partition: StorePartition,
         /// The new start.
         start: Offset,
+        /// Live bytes that are left.
+        size_bytes: u64,
     },
     /// The log ends earlier, durably.
     Truncated {
