@@ -25,6 +25,9 @@ pub enum Event {
     Ask {
         /// For the answer.
         id: RequestId,
+        /// `Image::applied` of the image by which the question was split. A shard that has not
+        /// seen that image yet holds the question back until it has.
+        seen: u64,
         /// What.
         ask: Ask,
     },
@@ -36,7 +39,8 @@ pub enum Event {
     },
     /// The log answers.
     Log(LogEvent),
-    /// Records were agreed and applied; every shard of every broker sees each image.
+    /// Records were agreed and applied. Every shard of every broker sees images in order; it
+    /// may miss one, if a later one follows and `proposal` is not this node's.
     Agreed {
         /// The image after the records.
         image: Arc<Image>,

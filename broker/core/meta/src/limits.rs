@@ -1,0 +1,25 @@
+//! Limits of the metadata, each with its unit in its name.
+
+/// How many producer ids one allocation takes from the cluster's counter (KIP-98, as Kafka).
+pub const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// The most topics one request may create, delete or alter.
+pub const TOPICS_PER_COMMAND_MAX: usize = 10_000;
+
+/// The most partitions the whole cluster may have.
+pub const PARTITIONS_TOTAL_MAX: usize = 1_000_000;
+
+/// The most new partitions one command may make, so that one agreed entry stays small.
+pub const PARTITIONS_PER_COMMAND_MAX: usize = 100_000;
+
+/// The longest value of a configuration, in bytes.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 32 * 1024;
+
+/// The most replicas of one partition.
+pub const REPLICAS_MAX: usize = 32;
+
+/// The most listeners a broker registers.
+pub const LISTENERS_MAX: usize = 64;
+
+/// The longest string in a record, in bytes; nothing that `decide` accepts is longer.
+pub const STRING_BYTES_MAX: usize = 64 * 1024;

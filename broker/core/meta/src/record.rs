@@ -1,0 +1,81 @@
+//! The records the quorum agrees on: the only thing that changes an image.
+//!
+//! A record states a fact (the state after the change), never an intention, so that applying it
+//! needs no rule and cannot fail.
+
+use alloc::{string::String, sync::Arc, vec::Vec};
+use weir_types::{BrokerId, LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
+
+use crate::image::Listener;
+
+/// One fact about the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetaRecord {
+    /// The cluster's id, given once, when its first broker registers.
+    Cluster {
+        /// Kafka's form: 22 characters of URL-safe base64.
+        id: Arc<str>,
+    },
+    /// A broker registered; replaces what was known of it.
+    Broker {
+        /// Which.
+        id: BrokerId,
+        /// Where clients reach it, by listener.
+        listeners: Vec<Listener>,
+        /// Its rack, if it has one.
+        rack: Option<Arc<str>>,
+        /// When it registered.
+        registered_at: TimestampMs,
+    },
+    /// A topic was made; its partitions follow.
+    Topic {
+        /// Its identity.
+        id: TopicId,
+        /// Its name.
+        name: Arc<str>,
+        /// When it was made.
+        created_at: TimestampMs,
+    },
+    /// The state of one partition; also makes it, when its index is the next one.
+    Partition {
+        /// Of which topic.
+        topic: TopicId,
+        /// Its index.
+        index: PartitionIndex,
+        /// The broker that leads it, if one does.
+        leader: Option<BrokerId>,
+        /// How many leaders it has had.
+        leader_epoch: LeaderEpoch,
+        /// The brokers that keep it, the preferred leader first.
+        replicas: Vec<BrokerId>,
+        /// Those of them that are in sync.
+        isr: Vec<BrokerId>,
+    },
+    /// A topic and its partitions are gone.
+    TopicDeleted {
+        /// Which.
+        id: TopicId,
+    },
+    /// A topic's own setting.
+    TopicConfig {
+        /// Of which topic.
+        topic: TopicId,
+        /// Which setting.
+        name: Arc<str>,
+        /// Its value; nothing: the default counts again.
+        value: Option<String>,
+    },
+    /// A default of every topic in the cluster, set while it runs.
+    DefaultConfig {
+        /// Which setting, by the topic's name for it.
+        name: Arc<str>,
+        /// Its value; nothing: the broker's own default counts again.
+        value: Option<String>,
+    },
+    /// All producer ids below this are given away.
+    ProducerIds {
+        /// The first that is free.
+        next: i64,
+    },
+}
