@@ -4,9 +4,8 @@
 //! any order that keeps each partition's log events in order, and carries the effects out in the
 //! order in which they were given.
 
-use crate::request::{Answer, Ask};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use crate::request::{Answer, Ask, PartitionKey};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use weir_meta::{Image, MetaRecord};
 use weir_types::log::{LogCommand, LogEvent};
 
@@ -74,5 +73,31 @@ pub enum Effect {
         proposal: ProposalId,
         /// What; never empty.
         records: Vec<MetaRecord>,
+    },
+    /// Tell people: nothing depends on it.
+    Notice(Notice),
+}
+
+/// Something people should read in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A partition could not be opened, or went offline; it answers with errors from now on.
+    Offline {
+        /// Which.
+        partition: PartitionKey,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// The disk failed under a partition. What was not flushed is gone and was answered with an
+    /// error.
+    DiskFailed {
+        /// Which.
+        partition: PartitionKey,
+        /// The log goes on from here.
+        from: weir_types::Offset,
+        /// Records that had been acknowledged are gone too.
+        lost_acknowledged: bool,
+        /// Why, in one sentence.
+        reason: String,
     },
 }

@@ -8,5 +8,5 @@ extern crate std;
 pub mod event;
 pub mod request;
 
-pub use event::{Effect, Event, ProposalId, RequestId};
+pub use event::{Effect, Event, Notice, ProposalId, RequestId};
 pub use request::{Answer, Ask};

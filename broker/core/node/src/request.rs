@@ -226,11 +226,8 @@ pub enum MetaError {
         waiting: usize,
     },
     /// It took too long; it may still happen.
-    #[error("the change was not agreed within {timeout_ms} ms; it may still be")]
-    TimedOut {
-        /// How long was waited.
-        timeout_ms: u64,
-    },
+    #[error("the change was not agreed in time; it may still be")]
+    TimedOut,
 }
 
 impl MetaError {
@@ -240,7 +237,7 @@ impl MetaError {
         match self {
             Self::Decide(error) => error.code(),
             Self::NotAgreed => ErrorCode::NotController,
-            Self::Busy { .. } | Self::TimedOut { .. } => ErrorCode::RequestTimedOut,
+            Self::Busy { .. } | Self::TimedOut => ErrorCode::RequestTimedOut,
         }
     }
 }

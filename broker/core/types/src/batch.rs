@@ -434,20 +434,27 @@ impl<'a> Iterator for Records<'a> {
 /// # Errors
 /// [`BatchError::Record`] for the first record that is wrong.
 pub fn check_records(payload: &[u8], header: &BatchHeader) -> Result<i64, BatchError> {
-    let mut expected = 0;
-    let mut largest = i64::MIN;
-    for record in records(payload, header.record_count) {
+    check_record_times(payload, header).map(|(_, largest)| largest)
+}
+
+/// As [`check_records`]; returns the smallest and the largest timestamp delta.
+///
+/// # Errors
+/// [`BatchError::Record`] for the first record that is wrong.
+pub fn check_record_times(payload: &[u8], header: &BatchHeader) -> Result<(i64, i64), BatchError> {
+    let (mut smallest, mut largest) = (i64::MAX, i64::MIN);
+    for (index, record) in records(payload, header.record_count).enumerate() {
         let record = record?;
-        if record.offset_delta != expected {
+        if i32::try_from(index) != Ok(record.offset_delta) {
             return Err(BatchError::Record {
-                index: usize::try_from(expected).unwrap_or(0),
+                index,
                 what: "its offset delta is not its place",
             });
         }
-        expected += 1;
+        smallest = smallest.min(record.timestamp_delta);
         largest = largest.max(record.timestamp_delta);
     }
-    Ok(largest)
+    Ok((smallest, largest))
 }
 
 #[derive(Clone, Debug)]
@@ -589,6 +596,15 @@ impl Batch {
         let attributes = i16_at(&self.head, at::ATTRIBUTES) | 0x08;
         self.head[at::ATTRIBUTES..at::ATTRIBUTES + 2].copy_from_slice(&attributes.to_be_bytes());
         self.head[at::MAX_TIMESTAMP..at::MAX_TIMESTAMP + 8].copy_from_slice(&now.0.to_be_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.head[CRC_START..]), &self.body);
+        self.head[at::CRC..at::CRC + 4].copy_from_slice(&crc.to_be_bytes());
+    }
+
+    /// Sets the maximum timestamp to what the records say and computes the CRC anew: a producer
+    /// that counted wrong must not mislead retention and look-ups by time.
+    pub fn patch_max_timestamp(&mut self, largest: TimestampMs) {
+        self.head[at::MAX_TIMESTAMP..at::MAX_TIMESTAMP + 8]
+            .copy_from_slice(&largest.0.to_be_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.head[CRC_START..]), &self.body);
         self.head[at::CRC..at::CRC + 4].copy_from_slice(&crc.to_be_bytes());
     }
