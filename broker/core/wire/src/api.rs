@@ -151,14 +151,21 @@ apis! {
     Fetch: FetchRequest => FetchResponse, "Reads records.";
     ListOffsets: ListOffsetsRequest => ListOffsetsResponse, "Finds offsets by time.";
     Metadata: MetadataRequest => MetadataResponse, "Tells brokers, topics and leaders.";
+    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, "Tells which broker coordinates a group or a transaction.";
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse, "Tells which APIs are spoken.";
     CreateTopics: CreateTopicsRequest => CreateTopicsResponse, "Makes topics.";
     DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, "Deletes topics.";
     DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, "Drops records below an offset.";
     InitProducerId: InitProducerIdRequest => InitProducerIdResponse, "Hands out a producer id.";
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, "Tells where leader epochs end.";
+    DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, "Tells configurations.";
+    AlterConfigs: AlterConfigsRequest => AlterConfigsResponse, "Replaces configurations.";
+    DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse, "Tells where partitions are on disk.";
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, "Adds partitions to topics.";
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, "Changes single configurations.";
+    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, "Tells the brokers.";
     DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, "Tells which producers write to partitions.";
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, "Tells topics page by page.";
 }
 
 impl ApiKey {

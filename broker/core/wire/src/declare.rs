@@ -162,6 +162,35 @@ macro_rules! messages {
                 const FLEXIBLE_FROM: i16 = $flexible;
             }
         )?
+
+        #[cfg(test)]
+        impl $crate::messages::sample::Sample for $name {
+            fn sample(seed: &mut $crate::messages::sample::Seed, version: i16) -> Self {
+                let mut value = Self::default();
+                $(
+                    if exists!(version $(, $($versions)+)?) {
+                        value.$field = $crate::messages::sample::Sample::sample(seed, version);
+                        if null_refused!(value.$field, version, $($flag $(($($argument)+))?)*) {
+                            value.$field = $crate::messages::sample::Sample::present(seed, version);
+                        }
+                    }
+                )*
+                value
+            }
+
+            fn tree(&self, version: i16) -> $crate::messages::sample::Tree {
+                let mut fields = std::vec::Vec::new();
+                $(
+                    if exists!(version $(, $($versions)+)?) {
+                        fields.push((
+                            std::string::String::from(stringify!($field)),
+                            $crate::messages::sample::Sample::tree(&self.$field, version),
+                        ));
+                    }
+                )*
+                $crate::messages::sample::Tree::Struct(fields)
+            }
+        }
     )*};
 }
 

@@ -3,14 +3,22 @@
 //! Only declarations: no file here may hold a rule about what a message means.
 
 mod api_versions;
+mod cluster;
+mod configs;
 mod fetch;
 mod metadata;
 mod offsets;
 mod produce;
 mod producers;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use api_versions::*;
+pub use cluster::*;
+pub use configs::*;
 pub use fetch::*;
 pub use metadata::*;
 pub use offsets::*;

@@ -1,0 +1,304 @@
+//! Holds every message in every version against the `kafka-protocol` crate, both ways; and feeds
+//! every decoder with damaged bytes.
+
+use super::sample::{Sample, Seed, Tree, parse_debug};
+use crate::{
+    ApiKey, Message, Reader, Request, Response, Text, Writer, api::RequestBody,
+    decode_any_response, decode_request, encode_request, encode_response, header::ResponseHeader,
+};
+use bytes::{Bytes, BytesMut};
+use core::fmt::Debug;
+use kafka_protocol::{
+    messages as theirs,
+    protocol::{Decodable, Encodable, HeaderVersion},
+};
+use proptest::prelude::*;
+use std::{collections::BTreeSet, format, vec::Vec};
+
+/// Values tried for each message and version.
+const SAMPLES: u64 = 60;
+
+fn joined(segments: &[Bytes]) -> Bytes {
+    assert!(segments.iter().all(|segment| !segment.is_empty()));
+    segments.concat().into()
+}
+
+fn encoded<M: Message>(message: &M, version: i16) -> Bytes {
+    let mut writer = Writer::new();
+    message.encode(&mut writer, version).unwrap();
+    let size = writer.len();
+    if size == 0 {
+        return Bytes::new();
+    }
+    let bytes = joined(&writer.finish());
+    assert_eq!(bytes.len(), size);
+    bytes
+}
+
+fn decoded<M: Message>(bytes: &Bytes, version: i16) -> M {
+    let mut reader = Reader::new(bytes.clone());
+    let message = M::decode(&mut reader, version).unwrap();
+    reader.end().unwrap();
+    message
+}
+
+/// Every field of ours is in theirs, by name and value (theirs has more: fields this version lacks).
+fn assert_within(ours: &Tree, theirs: &Tree, place: &str) {
+    match (ours, theirs) {
+        (Tree::Struct(ours), Tree::Struct(theirs)) => {
+            for (name, value) in ours {
+                let place = format!("{place}.{name}");
+                let other = theirs.iter().find(|(other, _)| other == name);
+                let (_, other) = other.unwrap_or_else(|| panic!("{place} is not in theirs"));
+                assert_within(value, other, &place);
+            }
+        }
+        (Tree::List(ours), Tree::List(theirs)) => {
+            assert_eq!(ours.len(), theirs.len(), "{place}");
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert_within(ours, theirs, place);
+            }
+        }
+        (Tree::Leaf(ours), Tree::Leaf(theirs)) => assert_eq!(ours, theirs, "{place}"),
+        _ => panic!("{place}: {ours:?} against {theirs:?}"),
+    }
+}
+
+/// One message in one version: our bytes through their types and back, field by field, and their
+/// own default through ours.
+fn compare<O, T>(version: i16)
+where
+    O: Message + Sample + PartialEq,
+    T: Decodable + Encodable + Debug + Default,
+{
+    for seed in 0..SAMPLES {
+        let ours = O::sample(&mut Seed(seed), version);
+        let bytes = encoded(&ours, version);
+        assert_eq!(decoded::<O>(&bytes, version), ours);
+
+        let mut rest = bytes.clone();
+        let other = T::decode(&mut rest, version).unwrap();
+        assert!(rest.is_empty(), "{} v{version}: they left bytes", O::NAME);
+        let place = format!("{} v{version}", O::NAME);
+        assert_within(
+            &ours.tree(version),
+            &parse_debug(&format!("{other:?}")),
+            &place,
+        );
+        let mut back = BytesMut::new();
+        other.encode(&mut back, version).unwrap();
+        assert_eq!(back, bytes, "{place}");
+    }
+    let mut default = BytesMut::new();
+    // Some of their defaults cannot be written in some of their versions.
+    if T::default().encode(&mut default, version).is_ok() {
+        let bytes = default.freeze();
+        assert_eq!(encoded(&decoded::<O>(&bytes, version), version), bytes);
+    }
+}
+
+/// A whole request and a whole response of one version, headers included.
+fn compare_frames<Q, TQ, TR>(version: i16)
+where
+    Q: RequestBody + Sample + PartialEq + Clone + Into<Request>,
+    Q::Response: Sample + Clone + Into<Response>,
+    TQ: Decodable + HeaderVersion,
+    TR: Encodable + Decodable + HeaderVersion,
+{
+    let request = Q::sample(&mut Seed(7), version);
+    let client = Text::from("test");
+    let frame = joined(&encode_request(9, Some(&client), version, &request).unwrap());
+    let size = u32::try_from(frame.len() - 4).unwrap();
+    assert_eq!(frame[..4], size.to_be_bytes());
+    let (header, body) = decode_request(frame.slice(4..)).unwrap();
+    assert_eq!((header.api_key, header.api_version), (Q::KEY, version));
+    assert_eq!((header.correlation_id, header.client_id), (9, Some(client)));
+    assert_eq!(body, request.into());
+    let mut rest = frame.slice(4..);
+    let header = theirs::RequestHeader::decode(&mut rest, TQ::header_version(version)).unwrap();
+    assert_eq!(header.request_api_key, Q::KEY);
+    assert_eq!(header.client_id.as_deref(), Some("test"));
+    TQ::decode(&mut rest, version).unwrap();
+    assert!(rest.is_empty());
+
+    let response = Q::Response::sample(&mut Seed(8), version);
+    let frame = joined(&encode_response(9, version, &response.clone().into()).unwrap());
+    let (correlation_id, body) = decode_any_response(frame.slice(4..), Q::API, version).unwrap();
+    assert_eq!((correlation_id, body), (9, response.into()));
+    let mut rest = frame.slice(4..);
+    let header = theirs::ResponseHeader::decode(&mut rest, TR::header_version(version)).unwrap();
+    assert_eq!(header.correlation_id, 9);
+    TR::decode(&mut rest, version).unwrap();
+    assert!(rest.is_empty());
+}
+
+macro_rules! oracle {
+    ($($api:ident: $request:ident, $response:ident, $versions:expr;)*) => {
+        $(
+            #[allow(non_snake_case)]
+            #[test]
+            fn $api() {
+                for version in $versions {
+                    compare::<super::$request, theirs::$request>(version);
+                    compare::<super::$response, theirs::$response>(version);
+                    compare_frames::<super::$request, theirs::$request, theirs::$response>(version);
+                }
+            }
+        )*
+
+        /// Versions no oracle reaches; each has golden bytes in `tests/golden.rs`.
+        #[test]
+        fn only_golden_versions_go_without_an_oracle() {
+            let mut missing = Vec::new();
+            let compared = [$((ApiKey::$api, $versions),)*];
+            for api in ApiKey::ALL {
+                let reached: BTreeSet<i16> = compared
+                    .iter()
+                    .filter(|(other, _)| other == api)
+                    .flat_map(|(_, versions)| versions.clone())
+                    .collect();
+                let supported = api.supported();
+                let unreached = (supported.min..=supported.max).filter(|v| !reached.contains(v));
+                missing.extend(unreached.map(|version| (api.name(), version)));
+            }
+            assert_eq!(missing, [("Produce", 0), ("Produce", 1), ("Produce", 2)]);
+        }
+
+        fn decode_anything(bytes: &Bytes) {
+            $(
+                for version in <super::$request>::VERSIONS.min..=<super::$request>::VERSIONS.max {
+                    let _ = <super::$request>::decode(&mut Reader::new(bytes.clone()), version);
+                    let _ = <super::$response>::decode(&mut Reader::new(bytes.clone()), version);
+                }
+            )*
+        }
+
+        /// Every message cut short anywhere is refused, and so is one with a byte too many.
+        #[test]
+        fn truncated_messages_are_refused() {
+            $(
+                for version in <super::$request>::VERSIONS.min..=<super::$request>::VERSIONS.max {
+                    refuse_truncated::<super::$request>(version);
+                    refuse_truncated::<super::$response>(version);
+                }
+            )*
+        }
+    };
+}
+
+fn refuse_truncated<M: Message + Sample>(version: i16) {
+    for seed in 0..4 {
+        let bytes = encoded(&M::sample(&mut Seed(seed), version), version);
+        for end in 0..bytes.len() {
+            let mut reader = Reader::new(bytes.slice(..end));
+            let error = M::decode(&mut reader, version).unwrap_err();
+            assert!(
+                !error.message.is_empty() && !error.field.is_empty(),
+                "{error}"
+            );
+        }
+    }
+}
+
+oracle! {
+    Produce: ProduceRequest, ProduceResponse, 3..=13;
+    Fetch: FetchRequest, FetchResponse, 4..=18;
+    ListOffsets: ListOffsetsRequest, ListOffsetsResponse, 1..=10;
+    Metadata: MetadataRequest, MetadataResponse, 0..=13;
+    FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse, 0..=6;
+    ApiVersions: ApiVersionsRequest, ApiVersionsResponse, 0..=4;
+    CreateTopics: CreateTopicsRequest, CreateTopicsResponse, 2..=7;
+    DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse, 1..=6;
+    DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse, 0..=2;
+    InitProducerId: InitProducerIdRequest, InitProducerIdResponse, 0..=5;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2..=4;
+    DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse, 1..=4;
+    AlterConfigs: AlterConfigsRequest, AlterConfigsResponse, 0..=2;
+    DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4;
+    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse, 0..=3;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0..=1;
+    DescribeCluster: DescribeClusterRequest, DescribeClusterResponse, 0..=2;
+    DescribeProducers: DescribeProducersRequest, DescribeProducersResponse, 0..=0;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, 0..=0;
+}
+
+#[test]
+fn keys_and_names_are_kafkas() {
+    for api in ApiKey::ALL {
+        let other = theirs::ApiKey::try_from(api.key()).unwrap();
+        assert_eq!(format!("{other:?}"), api.name());
+        assert_eq!(ApiKey::from_key(api.key()), Some(*api));
+    }
+    assert!(ApiKey::ALL.is_sorted_by_key(|api| api.key()));
+}
+
+#[test]
+fn unknown_tagged_fields_are_skipped() {
+    let message = super::InitProducerIdRequest::default();
+    let plain = encoded(&message, 2);
+    let mut bytes = plain.to_vec();
+    assert_eq!(bytes.pop(), Some(0));
+    bytes.extend_from_slice(&[2, 5, 1, 0xff, 0x80, 1, 2, 3, 4]);
+    assert_eq!(
+        decoded::<super::InitProducerIdRequest>(&bytes.into(), 2),
+        message
+    );
+}
+
+#[test]
+fn a_field_the_version_lacks_is_refused_unless_ignorable() {
+    let mut request = super::MetadataRequest {
+        topics: Some(Vec::new()),
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    let mut writer = Writer::new();
+    let error = request.encode(&mut writer, 1).unwrap_err();
+    assert_eq!(
+        (error.message, error.field),
+        ("MetadataRequest", "allow_auto_topic_creation")
+    );
+    request.allow_auto_topic_creation = true;
+    request.topics = None;
+    request.encode(&mut writer, 1).unwrap();
+    let error = request.encode(&mut writer, 0).unwrap_err();
+    assert_eq!(
+        format!("{}", error.fault),
+        "null, which version 0 does not allow"
+    );
+}
+
+#[test]
+fn response_headers_of_api_versions_stay_plain() {
+    let body = super::ApiVersionsResponse::default();
+    let frame = joined(&encode_response(5, 3, &body.into()).unwrap());
+    let header = ResponseHeader::read(&mut Reader::new(frame.slice(4..)), false).unwrap();
+    assert_eq!(header.correlation_id, 5);
+    assert_eq!(frame.len(), 4 + 4 + 2 + 1 + 4 + 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let bytes = Bytes::from(bytes);
+        decode_anything(&bytes);
+        let _ = decode_request(bytes);
+    }
+
+    /// Valid messages with a few bytes changed reach much deeper than arbitrary bytes do.
+    #[test]
+    fn damaged_messages_never_panic(
+        seed in any::<u64>(),
+        version in 4i16..=18,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = encoded(&super::FetchResponse::sample(&mut Seed(seed), version), version).to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        decode_anything(&bytes.into());
+    }
+}
