@@ -5,8 +5,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod config;
 pub mod event;
+mod gate;
+pub mod limits;
+mod node;
+mod pieces;
 pub mod request;
+mod times;
 
+pub use config::{Mutants, NodeConfig};
 pub use event::{Effect, Event, Notice, ProposalId, RequestId};
-pub use request::{Answer, Ask};
+pub use node::{Node, Stats};
+pub use request::{Answer, Ask, PartitionKey, shard_of};
+pub use times::locate;

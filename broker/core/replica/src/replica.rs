@@ -262,6 +262,12 @@ impl Replica {
         self.leads
     }
 
+    /// How many replicas are in sync, this one included; 0 where this broker does not lead.
+    #[must_use]
+    pub const fn insync(&self) -> usize {
+        self.insync
+    }
+
     /// The first offset that can be read.
     #[must_use]
     pub const fn log_start(&self) -> Offset {

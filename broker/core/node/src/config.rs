@@ -1,0 +1,53 @@
+//! What a node is told when it is made, and the simulator's seeded faults.
+
+use alloc::sync::Arc;
+use weir_meta::StaticDefaults;
+use weir_types::{BrokerId, ShardId};
+
+/// What a node is told when it is made; none of it changes while it runs.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Which shard of the broker this is.
+    pub shard: ShardId,
+    /// How many shards the broker has.
+    pub shards: u16,
+    /// Which broker it is.
+    pub broker: BrokerId,
+    /// The broker's own defaults of topic settings.
+    pub statics: Arc<StaticDefaults>,
+    /// Milliseconds between two looks for records to drop (`log.retention.check.interval.ms`).
+    pub retention_check_interval_ms: u64,
+    /// Milliseconds an idle producer is remembered (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: u64,
+    /// Milliseconds between two looks for such producers
+    /// (`producer.id.expiration.check.interval.ms`).
+    pub producer_check_interval_ms: u64,
+    /// Seeded faults; none in a broker.
+    pub mutants: Mutants,
+}
+
+impl NodeConfig {
+    /// The settings Kafka has by default, for this shard of this broker.
+    #[must_use]
+    pub fn new(shard: ShardId, shards: u16, broker: BrokerId) -> Self {
+        Self {
+            shard,
+            shards,
+            broker,
+            statics: Arc::default(),
+            retention_check_interval_ms: 5 * 60 * 1000,
+            producer_expiration_ms: 24 * 60 * 60 * 1000,
+            producer_check_interval_ms: 10 * 60 * 1000,
+            mutants: Mutants::default(),
+        }
+    }
+}
+
+/// Faults the simulator seeds to prove that it would see them; all off in a broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mutants {
+    /// Acknowledge batches before they are flushed.
+    pub answer_early: bool,
+    /// Take every sequence number of idempotent producers.
+    pub forget_sequences: bool,
+}

@@ -1,0 +1,37 @@
+//! Limits of one shard and of one session, each with its unit in its name.
+
+/// The most questions that wait on one shard at a time, long polls included.
+pub const REQUESTS_WAITING_MAX: usize = 100_000;
+
+/// The most questions held back until their partitions are open.
+pub const REQUESTS_HELD_MAX: usize = 10_000;
+
+/// How long a question is held back at most, in milliseconds.
+pub const HELD_MS_MAX: u64 = 30_000;
+
+/// The most metadata commands that wait for their turn.
+pub const COMMANDS_WAITING_MAX: usize = 1_000;
+
+/// The most producer ids that are waited for.
+pub const PRODUCER_IDS_WAITING_MAX: usize = 10_000;
+
+/// How long a producer id is waited for, in milliseconds.
+pub const PRODUCER_ID_MS_MAX: u64 = 30_000;
+
+/// The longest time-out a request may ask for, in milliseconds.
+pub const TIMEOUT_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// The longest a fetch may wait for bytes, in milliseconds.
+pub const FETCH_WAIT_MS_MAX: u64 = 5 * 60 * 1000;
+
+/// The most bytes of records in one answer; Kafka's `fetch.max.bytes` of a broker.
+pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
+
+/// The most partitions one fetch session remembers.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
+
+/// The most partitions DescribeTopicPartitions answers at once (KIP-966).
+pub const DESCRIBE_PARTITIONS_MAX: usize = 2_000;
+
+/// The most topics a Metadata request may make by naming them.
+pub const AUTO_CREATE_TOPICS_MAX: usize = 1_000;

@@ -1,0 +1,324 @@
+//! Fetch: reads in waves until there are enough bytes, an error, or no time left; waits for new
+//! records in between, found by partition.
+
+use super::{Node, Partition};
+use crate::{
+    event::{Effect, RequestId},
+    gate::Gate,
+    limits::{FETCH_BYTES_MAX, FETCH_WAIT_MS_MAX},
+    pieces,
+    request::{Answer, FetchAsk, FetchPart, FetchResult, PartitionKey},
+};
+use alloc::vec::Vec;
+use weir_types::{
+    ErrorCode, LeaderEpoch, Now, Offset, Tick,
+    log::{LogCommand, ReadError, StoredBatch},
+};
+
+/// A fetch that reads or waits.
+#[derive(Debug)]
+pub(super) struct WaitingFetch {
+    parts: Vec<Part>,
+    min_bytes: usize,
+    max_bytes: usize,
+    deadline: Tick,
+    /// Whoever asked no longer wants to wait.
+    hurried: bool,
+    /// Reads the log has not answered.
+    reading: usize,
+    /// Bytes that will be answered.
+    bytes: usize,
+}
+
+/// One partition of a fetch.
+#[derive(Debug)]
+struct Part {
+    ask: FetchPart,
+    /// Where the next read begins.
+    next: Offset,
+    /// What was read and not yet looked at.
+    arrived: Option<Result<Vec<StoredBatch>, ReadError>>,
+    batches: Vec<StoredBatch>,
+    bytes: usize,
+    /// Nothing more is read of it in this answer.
+    full: bool,
+    error: ErrorCode,
+    diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+impl WaitingFetch {
+    fn failed(&self) -> bool {
+        let ends = |part: &Part| part.error.is_err() || part.diverging.is_some();
+        self.parts.iter().any(ends)
+    }
+
+    /// What is parked waits for records that are not there.
+    pub(super) fn check_parked(&self, key: PartitionKey, node: &Node) {
+        assert_eq!(self.reading, 0, "I-NODE-8: what reads is not parked");
+        let parts = self.parts.iter().filter(|part| part.ask.key == key);
+        for part in parts.filter(|part| !part.full) {
+            let open = node
+                .open(key)
+                .expect("I-NODE-8: parked on an open partition");
+            assert!(
+                part.next >= open.replica.high_watermark(),
+                "I-NODE-8: nobody waits for what is there"
+            );
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn fetch(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        ask: FetchAsk,
+        effects: &mut Vec<Effect>,
+    ) {
+        let part = |ask: &FetchPart| Part {
+            ask: *ask,
+            next: ask.fetch_offset,
+            arrived: None,
+            batches: Vec::new(),
+            bytes: 0,
+            full: false,
+            error: ErrorCode::None,
+            diverging: None,
+        };
+        let fetch = WaitingFetch {
+            parts: ask.partitions.iter().map(part).collect(),
+            min_bytes: ask.min_bytes,
+            max_bytes: ask.max_bytes.min(FETCH_BYTES_MAX),
+            deadline: now.tick + ask.max_wait_ms.min(FETCH_WAIT_MS_MAX),
+            hurried: false,
+            reading: 0,
+            bytes: 0,
+        };
+        let before = self.fetches.insert(id, fetch);
+        assert!(before.is_none(), "I-NODE-1: a request is asked once");
+        self.drive(now, id, effects);
+    }
+
+    /// Whoever asked does not want to wait any longer.
+    pub(super) fn hurry(&mut self, now: Now, id: RequestId, effects: &mut Vec<Effect>) {
+        if let Some(fetch) = self.fetches.get_mut(&id) {
+            fetch.hurried = true;
+            self.drive(now, id, effects);
+        } else {
+            self.held.hurry(id);
+        }
+    }
+
+    /// Something changed for the fetches that wait on a partition.
+    pub(super) fn wake_fetches(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
+        let range = (key, RequestId(0))..=(key, RequestId(u64::MAX));
+        let waiting: Vec<RequestId> = self.parked.range(range).map(|(_, id)| *id).collect();
+        for id in waiting {
+            self.drive(now, id, effects);
+        }
+    }
+
+    /// Answers the fetches whose time is up with what there is.
+    pub(super) fn expire_fetches(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some((deadline, id)) = self.fetch_deadlines.first().copied() {
+            if deadline > now.tick {
+                return;
+            }
+            self.fetch_deadlines.pop_first();
+            self.drive(now, id, effects);
+        }
+    }
+
+    /// The log answered a read.
+    pub(super) fn fetch_read(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        part: usize,
+        batches: Result<Vec<StoredBatch>, ReadError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(fetch) = self.fetches.get_mut(&id) else {
+            return;
+        };
+        fetch.parts[part].arrived = Some(batches);
+        fetch.reading -= 1;
+        if fetch.reading == 0 {
+            self.drive(now, id, effects);
+        }
+    }
+
+    /// Takes a fetch as far as it goes: reads, waits, or answers.
+    fn drive(&mut self, now: Now, id: RequestId, effects: &mut Vec<Effect>) {
+        let Some(mut fetch) = self.fetches.remove(&id) else {
+            return;
+        };
+        if fetch.reading > 0 {
+            self.fetches.insert(id, fetch);
+            return;
+        }
+        self.unpark(id, &fetch);
+        absorb(&mut fetch);
+        for part in &mut fetch.parts {
+            self.look(part);
+        }
+        if !fetch.failed() && self.read_more(id, &mut fetch, effects) {
+            self.fetches.insert(id, fetch);
+            return;
+        }
+        let enough = fetch.bytes >= fetch.min_bytes || fetch.bytes >= fetch.max_bytes;
+        if enough || fetch.failed() || fetch.hurried || now.tick >= fetch.deadline {
+            let answer = self.fetched(fetch);
+            Gate::answer_now(id, answer, effects);
+        } else {
+            self.park(id, fetch);
+        }
+    }
+
+    /// Looks whether a partition can be read as asked.
+    fn look(&self, part: &mut Part) {
+        let looked = self.open(part.ask.key).and_then(|open| {
+            let replica = &open.replica;
+            replica.check_leader(part.ask.current_leader_epoch)?;
+            if part.bytes == 0 {
+                replica.check_fetch(part.next)?;
+            }
+            match part.ask.last_fetched_epoch {
+                Some(last) => replica.diverges(last, part.ask.fetch_offset),
+                None => Ok(None),
+            }
+        });
+        match looked {
+            Ok(diverging) => part.diverging = diverging.map(|end| (end.epoch, end.end)),
+            // What was read before stays good; the next fetch meets the error.
+            Err(error) if part.bytes == 0 && !part.error.is_err() => part.error = error,
+            Err(_) => part.full = true,
+        }
+    }
+
+    /// Reads the next wave; returns whether there is anything to wait for.
+    fn read_more(
+        &mut self,
+        id: RequestId,
+        fetch: &mut WaitingFetch,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let mut room = fetch.max_bytes.saturating_sub(fetch.bytes);
+        let empty = fetch.bytes == 0;
+        for place in 0..fetch.parts.len() {
+            let part = &fetch.parts[place];
+            let first_batch = empty && fetch.reading == 0;
+            if part.full || (room == 0 && !first_batch) {
+                continue;
+            }
+            let Some(Partition::Open(open)) = self.partitions.get(&part.ask.key) else {
+                continue;
+            };
+            let (store, below) = (open.store, open.replica.high_watermark());
+            if part.next >= below {
+                continue;
+            }
+            let bytes_max = part.ask.max_bytes.saturating_sub(part.bytes).min(room);
+            room -= bytes_max;
+            let token = self.token(id, place);
+            fetch.reading += 1;
+            effects.push(Effect::Log(LogCommand::Read {
+                token,
+                partition: store,
+                from: fetch.parts[place].next,
+                below,
+                bytes_max,
+            }));
+        }
+        fetch.reading > 0
+    }
+
+    fn park(&mut self, id: RequestId, fetch: WaitingFetch) {
+        for part in fetch.parts.iter().filter(|part| !part.full) {
+            self.parked.insert((part.ask.key, id));
+        }
+        self.fetch_deadlines.insert((fetch.deadline, id));
+        self.fetches.insert(id, fetch);
+    }
+
+    fn unpark(&mut self, id: RequestId, fetch: &WaitingFetch) {
+        if self.fetch_deadlines.remove(&(fetch.deadline, id)) || !self.parked.is_empty() {
+            for part in &fetch.parts {
+                self.parked.remove(&(part.ask.key, id));
+            }
+        }
+    }
+
+    /// The answer to a fetch, with what it has.
+    fn fetched(&self, fetch: WaitingFetch) -> Answer {
+        let results = fetch.parts.into_iter().map(|part| {
+            let open = self.open(part.ask.key).ok();
+            let at = |get: fn(&weir_replica::Replica) -> Offset| {
+                open.map_or(Offset(-1), |open| get(&open.replica))
+            };
+            FetchResult {
+                error: part.error,
+                high_watermark: at(weir_replica::Replica::high_watermark),
+                // There are no transactions yet, so every replicated record is stable.
+                last_stable_offset: at(weir_replica::Replica::high_watermark),
+                log_start: at(weir_replica::Replica::log_start),
+                leader_epoch: open.map_or(LeaderEpoch::NONE, |open| open.replica.epoch()),
+                diverging: part.diverging,
+                batches: part.batches,
+            }
+        });
+        Answer::Fetch(results.collect())
+    }
+}
+
+/// Takes what the reads of a wave brought, in the order of the partitions: as much as the limits
+/// allow, but one batch in any case if the answer would be empty.
+fn absorb(fetch: &mut WaitingFetch) {
+    let (mut total, max_bytes) = (fetch.bytes, fetch.max_bytes);
+    for part in &mut fetch.parts {
+        let Some(arrived) = part.arrived.take() else {
+            continue;
+        };
+        let batches = match arrived {
+            Ok(batches) => batches,
+            Err(error) => {
+                if part.bytes == 0 {
+                    part.error = read_error(&error);
+                }
+                part.full = true;
+                continue;
+            }
+        };
+        // Nothing where something was to be: the records were dropped meanwhile.
+        part.full |= batches.is_empty();
+        for batch in batches {
+            let room = max_bytes
+                .saturating_sub(total)
+                .min(part.ask.max_bytes.saturating_sub(part.bytes));
+            let Some((kept, next, whole)) = pieces::cut(batch, room, total == 0) else {
+                part.full = true;
+                break;
+            };
+            part.next = next;
+            part.bytes += kept.size_bytes();
+            total += kept.size_bytes();
+            part.batches.push(kept);
+            if !whole {
+                part.full = true;
+                break;
+            }
+        }
+        part.full |= part.bytes >= part.ask.max_bytes;
+    }
+    fetch.bytes = total;
+}
+
+/// The protocol's error for a read that failed.
+pub(super) const fn read_error(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::NotOpen => ErrorCode::NotLeaderOrFollower,
+        _ => ErrorCode::KafkaStorageError,
+    }
+}

@@ -1,0 +1,110 @@
+//! Produce: each batch is appended to its replica and answered when the acks it asks for are
+//! true.
+
+use super::Node;
+use crate::{
+    event::{Effect, RequestId},
+    gate::When,
+    limits::TIMEOUT_MS_MAX,
+    request::{Acks, Answer, PartitionKey, ProduceAsk, ProducePart, ProduceResult},
+};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use weir_meta::TopicConfig;
+use weir_replica::{AppendRules, Outcome};
+use weir_types::{ErrorCode, LeaderEpoch, Now, Offset, TimestampMs, log::LogCommand};
+
+impl Node {
+    pub(super) fn produce(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        ask: ProduceAsk,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut results = Vec::with_capacity(ask.partitions.len());
+        let mut conditions = Vec::with_capacity(ask.partitions.len());
+        for (place, part) in ask.partitions.into_iter().enumerate() {
+            let key = part.key;
+            let (result, end) = self.append(now, ask.acks, part, effects);
+            if let Some(end) = end {
+                let when = match ask.acks {
+                    Acks::None => When::Now,
+                    Acks::Leader => When::Flushed(key, end),
+                    Acks::All => When::Replicated(key, end),
+                };
+                conditions.push((when, place));
+            }
+            results.push(result);
+        }
+        let deadline = now.tick + ask.timeout_ms.min(TIMEOUT_MS_MAX);
+        let answer = Answer::Produce(results);
+        self.answer(id, answer, conditions, Some(deadline), effects);
+    }
+
+    /// Appends one batch; returns what will be answered, and behind which offset it ends.
+    fn append(
+        &mut self,
+        now: Now,
+        acks: Acks,
+        part: ProducePart,
+        effects: &mut Vec<Effect>,
+    ) -> (ProduceResult, Option<Offset>) {
+        let forget_sequences = self.config.mutants.forget_sequences;
+        if let Err(error) = self.open(part.key) {
+            return (self.refused(part.key, error, None), None);
+        }
+        let open = self.open_mut(part.key).expect("it was open above");
+        let rules = rules(&open.config, acks, forget_sequences);
+        match open.replica.append(now, part.batch, &part.header, &rules) {
+            Ok(appended) => {
+                let result = ProduceResult {
+                    error: ErrorCode::None,
+                    message: None,
+                    base_offset: appended.base_offset,
+                    log_append_time: appended.log_append_time,
+                    log_start: open.replica.log_start(),
+                    leader_epoch: open.replica.epoch(),
+                };
+                if let Outcome::New { batch, meta } = appended.outcome {
+                    effects.push(Effect::Log(LogCommand::Append {
+                        partition: open.store,
+                        batch,
+                        meta,
+                    }));
+                }
+                (result, Some(appended.end))
+            }
+            Err(error) => (
+                self.refused(part.key, error.code(), Some(error.text())),
+                None,
+            ),
+        }
+    }
+
+    fn refused(&self, key: PartitionKey, error: ErrorCode, text: Option<String>) -> ProduceResult {
+        let open = self.open(key).ok();
+        ProduceResult {
+            error,
+            message: text.map(Arc::from),
+            base_offset: Offset(-1),
+            log_append_time: TimestampMs::NONE,
+            log_start: open.map_or(Offset(-1), |open| open.replica.log_start()),
+            leader_epoch: open.map_or(LeaderEpoch::NONE, |open| open.replica.epoch()),
+        }
+    }
+}
+
+/// What a topic's settings say about an append.
+fn rules(config: &TopicConfig, acks: Acks, forget_sequences: bool) -> AppendRules {
+    AppendRules {
+        batch_bytes_max: config.batch_bytes_max,
+        log_append_time: config.log_append_time,
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        min_insync_replicas: match acks {
+            Acks::All => config.min_insync_replicas,
+            Acks::None | Acks::Leader => 1,
+        },
+        forget_sequences,
+    }
+}
