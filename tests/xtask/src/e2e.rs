@@ -21,10 +21,7 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         match arg.as_str() {
             "--full" | "--list" => passed_on.push(arg.clone()),
             "--only" => passed_on.extend([arg.clone(), suggest::value(arg, &mut args)?]),
-            "--against-kafka" => {
-                against_kafka = true;
-                passed_on.extend([arg.clone(), suggest::value(arg, &mut args)?]);
-            }
+            "--against-kafka" => against_kafka = true,
             "--weir" => given_weir = Some(PathBuf::from(suggest::value(arg, &mut args)?)),
             other => bail!(suggest::unknown(other, &KNOWN)),
         }
@@ -42,7 +39,11 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         keep(&mut tools_found.java, tools::java_client(workspace))
     });
     steps.run("kcat", || keep(&mut tools_found.kcat, tools::kcat()));
-    if !against_kafka {
+    if against_kafka {
+        steps.run("Apache Kafka's jars", || {
+            keep(&mut tools_found.kafka, tools::kafka(workspace))
+        });
+    } else {
         steps.run("weir, built for release", || match given_weir {
             Some(path) => keep(&mut tools_found.weir, Ok(path)),
             None => keep(&mut tools_found.weir, tools::weir(workspace)),
@@ -53,6 +54,7 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         python: Some(python),
         java: Some(java),
         kcat: Some(kcat),
+        kafka,
         weir,
     } = tools_found
     else {
@@ -65,6 +67,9 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         .arg("--kcat")
         .arg(kcat);
     if let Some(weir) = weir {
+        command
+            .arg("--weir-load")
+            .arg(tools::beside(&weir, "weir-load"));
         command.arg("--weir").arg(weir);
     }
     sh(command
@@ -78,6 +83,7 @@ struct Tools {
     python: Option<PathBuf>,
     java: Option<String>,
     kcat: Option<PathBuf>,
+    kafka: Option<String>,
     weir: Option<PathBuf>,
 }
 

@@ -26,8 +26,9 @@ usage: cargo xtask COMMAND [OPTIONS]
   sim --seed N                replay one simulated run
       --seeds A..B            run the seeds A to B-1
       --mutants               check that each seeded bug is caught
-  e2e [--only NAME]... [--full] [--list] [--weir PATH] [--against-kafka HOST:PORT]
+  e2e [--only NAME]... [--full] [--list] [--weir PATH]
                               real processes, real clients
+      --against-kafka         the scenarios themselves, proved on Apache Kafka
   bench [--quick] [--only NAME]... [--json FILE]
                               the tables of throughput and latency, and the run against Kafka
 
