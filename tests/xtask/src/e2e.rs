@@ -72,6 +72,9 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
             .arg(tools::beside(&weir, "weir-load"));
         command.arg("--weir").arg(weir);
     }
+    if let Some(kafka) = kafka {
+        command.arg("--against-kafka").arg(kafka);
+    }
     sh(command
         .arg("--work")
         .arg(workspace.scratch("e2e")?)

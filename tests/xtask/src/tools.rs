@@ -8,14 +8,24 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The release binary `weir`, built now.
+/// The release binary `weir`, built now together with the load generator of the e2e runs.
 pub(crate) fn weir(workspace: &Workspace) -> Result<PathBuf> {
-    let build = ["build", "--release", "--locked", "--package", "weir"];
+    let build = [
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "weir",
+        "--package",
+        "weir-bench",
+    ];
     sh(cargo().current_dir(&workspace.root).args(build))?;
-    Ok(workspace
-        .target
-        .join("release")
-        .join(format!("weir{}", std::env::consts::EXE_SUFFIX)))
+    Ok(beside(&workspace.target.join("release/x"), "weir"))
+}
+
+/// The program of that name in the folder where `other` is.
+pub(crate) fn beside(other: &Path, name: &str) -> PathBuf {
+    other.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// A Python with the pinned clients of `tests/e2e/requirements.txt`.
