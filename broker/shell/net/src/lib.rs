@@ -1,1 +1,29 @@
-//! QUIC and TCP transport, certificates and profiles, limits and back-pressure.
+//! QUIC and TCP for Weir: listeners, certificates and profiles, limits and back-pressure, and the
+//! client's way in.
+//!
+//! Frames go through unread: what a request means is the business of others. Types of quinn,
+//! rustls and rcgen stay inside. Nothing that comes from a peer or a file may make it panic.
+#![forbid(unsafe_code)]
+
+pub mod certs;
+mod counters;
+mod crypto;
+mod files;
+mod frame;
+mod io;
+pub mod limits;
+pub mod listen;
+pub mod profile;
+mod quic;
+mod server;
+mod service;
+mod session;
+mod udp;
+
+pub use certs::{CertificateInfo, Certs, CertsError};
+pub use counters::{Counters, Rejected, TransportCounters};
+pub use limits::Limits;
+pub use listen::{HostPort, ListenError, ListenSpec, Listener, certificate_names};
+pub use profile::{Profile, ProfileError};
+pub use server::{Bound, ServeError, ServerConfig, ServerHandle, Shutdown, serve};
+pub use service::{Answer, Close, ListenerId, Peer, Service, Session, Transport};

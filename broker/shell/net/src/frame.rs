@@ -1,0 +1,183 @@
+//! Frames out of a byte stream: a 4-byte size, then so many bytes.
+//!
+//! Memory follows the bytes that have come, never the size that was announced.
+
+use crate::{
+    io::{Inbound, Pulled},
+    limits::{READ_BYTES_MAX, READ_BYTES_MIN},
+};
+use bytes::{Buf, Bytes, BytesMut};
+use std::{io, time::Duration};
+use thiserror::Error;
+use tokio::time::timeout;
+
+const SIZE_BYTES: usize = 4;
+
+/// Why no frame can be read.
+#[derive(Debug, Error)]
+pub(crate) enum FrameError {
+    #[error("a frame of {bytes} bytes was announced, and at most {bytes_max} are accepted")]
+    TooLarge { bytes: u32, bytes_max: usize },
+    #[error("a frame was announced with the negative size {size}")]
+    Negative { size: i32 },
+    #[error("it speaks {what}, not the Kafka protocol")]
+    Foreign { what: &'static str },
+    #[error("the stream ended in the middle of a frame: {have} of {wanted} bytes came")]
+    Cut { have: usize, wanted: usize },
+    #[error("a frame stood still for {seconds} s: {have} of {wanted} bytes came")]
+    Stalled {
+        have: usize,
+        wanted: usize,
+        seconds: u64,
+    },
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+}
+
+/// Reads frames; each read may be dropped and begun again without losing a byte.
+pub(crate) struct Frames {
+    inbound: Inbound,
+    /// What has come, in order: first these bytes, ...
+    buffer: BytesMut,
+    /// ... then these, which are still as QUIC brought them.
+    chunk: Bytes,
+    room: usize,
+    bytes_max: usize,
+    stall: Duration,
+}
+
+impl Frames {
+    pub(crate) fn new(inbound: Inbound, bytes_max: usize, stall: Duration) -> Self {
+        Self {
+            inbound,
+            buffer: BytesMut::new(),
+            chunk: Bytes::new(),
+            room: READ_BYTES_MIN,
+            bytes_max,
+            stall,
+        }
+    }
+
+    pub(crate) fn inbound(&mut self) -> &mut Inbound {
+        &mut self.inbound
+    }
+
+    /// Waits for the next frame's size, and leaves it where it is. `None`: the peer has finished.
+    pub(crate) async fn size(&mut self) -> Result<Option<usize>, FrameError> {
+        loop {
+            self.gather(SIZE_BYTES);
+            let head = if self.buffer.is_empty() {
+                self.chunk.as_ref()
+            } else {
+                self.buffer.as_ref()
+            };
+            if let Some(size) = head.first_chunk::<SIZE_BYTES>() {
+                return self.checked(*size).map(Some);
+            }
+            if !self.pull(self.room).await? {
+                let have = self.buffer.len() + self.chunk.len();
+                return if have == 0 {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Cut {
+                        have,
+                        wanted: SIZE_BYTES,
+                    })
+                };
+            }
+        }
+    }
+
+    /// Waits for the frame of the size that [`Frames::size`] told.
+    pub(crate) async fn body(&mut self, size: usize) -> Result<Bytes, FrameError> {
+        let whole = SIZE_BYTES + size;
+        loop {
+            self.gather(whole);
+            if self.buffer.is_empty() && self.chunk.len() >= whole {
+                self.chunk.advance(SIZE_BYTES);
+                return Ok(self.chunk.split_to(size));
+            }
+            if self.buffer.len() >= whole {
+                self.buffer.advance(SIZE_BYTES);
+                return Ok(self.buffer.split_to(size).freeze());
+            }
+            let have = self.buffer.len();
+            // Up to four times what has come, so a promise alone costs one small read's room.
+            let wanted = whole.min((4 * have).max(self.room)).saturating_sub(have);
+            let more = timeout(self.stall, self.pull(wanted)).await;
+            let more = more.map_err(|_| FrameError::Stalled {
+                have,
+                wanted: whole,
+                seconds: self.stall.as_secs(),
+            })??;
+            if !more {
+                return Err(FrameError::Cut {
+                    have,
+                    wanted: whole,
+                });
+            }
+        }
+    }
+
+    /// Moves bytes from the chunk to the buffer until the buffer has `wanted`, unless the chunk
+    /// alone has them all.
+    fn gather(&mut self, wanted: usize) {
+        if self.buffer.is_empty() && self.chunk.len() >= wanted {
+            return;
+        }
+        let missing = wanted.saturating_sub(self.buffer.len());
+        let part = missing.min(self.chunk.len());
+        if part > 0 {
+            let needed = self.buffer.len() + part;
+            if self.buffer.capacity() < needed {
+                let grown = (4 * self.buffer.len()).min(wanted).max(needed);
+                self.buffer.reserve(grown - self.buffer.len());
+            }
+            self.buffer.extend_from_slice(&self.chunk.split_to(part));
+        }
+    }
+
+    /// Waits for more bytes; false at the end.
+    async fn pull(&mut self, room: usize) -> Result<bool, FrameError> {
+        match self.inbound.pull(&mut self.buffer, room).await? {
+            Pulled::Chunk(chunk) => self.chunk = chunk,
+            Pulled::Appended(count) => {
+                // Busy connections read in large pieces, idle ones keep little.
+                self.room = if count >= self.room {
+                    (2 * self.room).min(READ_BYTES_MAX)
+                } else if count < self.room / 4 {
+                    (self.room / 2).max(READ_BYTES_MIN)
+                } else {
+                    self.room
+                };
+            }
+            Pulled::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn checked(&self, size: [u8; SIZE_BYTES]) -> Result<usize, FrameError> {
+        let what = match size {
+            [0x16, 3, ..] => Some("TLS"),
+            [b'G', b'E', b'T', b' '] | [b'H', b'E', b'A', b'D'] | [b'P', b'O', b'S', b'T'] => {
+                Some("HTTP")
+            }
+            [b'S', b'S', b'H', b'-'] => Some("SSH"),
+            _ => None,
+        };
+        if let Some(what) = what {
+            return Err(FrameError::Foreign { what });
+        }
+        let signed = i32::from_be_bytes(size);
+        let Ok(bytes) = u32::try_from(signed) else {
+            return Err(FrameError::Negative { size: signed });
+        };
+        match usize::try_from(bytes) {
+            Ok(size) if size <= self.bytes_max => Ok(size),
+            _ => Err(FrameError::TooLarge {
+                bytes,
+                bytes_max: self.bytes_max,
+            }),
+        }
+    }
+}
