@@ -8,6 +8,7 @@ use crate::{
     codec::{DecodeError, EncodeError, EncodeFault, Message, Reader, Versions, Writer},
     frame::{self, HEAD_BYTES},
     header::{RequestHeader, ResponseHeader},
+    limits::REQUEST_BYTES_MAX,
     messages::{self, ApiVersion, ApiVersionsResponse},
     text::Text,
 };
@@ -15,7 +16,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use thiserror::Error;
-use weir_types::ErrorCode;
+use weir_types::{ErrorCode, limits::FRAME_BYTES_MAX};
 
 /// A request body, tied to the response it is answered with.
 pub trait RequestBody: Message {
@@ -175,6 +176,15 @@ impl ApiKey {
         !matches!(self, Self::ApiVersions) && self.is_flexible(version)
     }
 
+    /// The largest request of this API, in bytes, head not counted: only Produce carries records.
+    #[must_use]
+    pub const fn request_bytes_max(self) -> usize {
+        match self {
+            Self::Produce => FRAME_BYTES_MAX,
+            _ => REQUEST_BYTES_MAX,
+        }
+    }
+
     /// What an ApiVersions answer lists, in order of the keys.
     #[must_use]
     pub fn advertised() -> Vec<ApiVersion> {
@@ -219,6 +229,16 @@ pub enum RequestError {
         /// The request's.
         correlation_id: i32,
     },
+    /// The request is larger than this API's may be.
+    #[error("{api} request of {size} bytes is over the limit of {limit} bytes")]
+    TooLarge {
+        /// The API.
+        api: ApiKey,
+        /// Bytes of the request.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The bytes are no request.
     #[error("malformed request: {error}")]
     Malformed {
@@ -257,6 +277,7 @@ impl RequestError {
 /// # Errors
 /// [`RequestError`]; see [`RequestError::answer`] for what to do then.
 pub fn decode_request(frame: Bytes) -> Result<(RequestHeader, Request), RequestError> {
+    let size = frame.len();
     let mut reader = Reader::new(frame);
     let mut header =
         RequestHeader::read_start(&mut reader).map_err(|error| RequestError::Malformed {
@@ -280,6 +301,10 @@ pub fn decode_request(frame: Bytes) -> Result<(RequestHeader, Request), RequestE
             supported,
             correlation_id,
         });
+    }
+    let limit = api.request_bytes_max();
+    if size > limit {
+        return Err(RequestError::TooLarge { api, size, limit });
     }
     let body = header
         .read_rest(&mut reader, api.is_flexible(version))

@@ -190,6 +190,16 @@ macro_rules! messages {
                 )*
                 $crate::messages::sample::Tree::Struct(fields)
             }
+
+            fn growth(form: $crate::codec::Form) -> usize {
+                let mut growth = 0;
+                $(
+                    if exists!(form.version $(, $($versions)+)?) {
+                        growth = growth.max(<$ty as $crate::messages::sample::Sample>::growth(form));
+                    }
+                )*
+                growth
+            }
         }
     )*};
 }

@@ -15,3 +15,14 @@ pub const WRITER_BYTES_START: usize = 512;
 
 /// The longest unsigned varint, in bytes: 32 bits in groups of seven.
 pub const VARINT_BYTES_MAX: usize = 5;
+
+/// The largest request without records, in bytes, head not counted. A value in memory can take up
+/// to [`DECODED_GROWTH_MAX`] times its bytes, so only requests whose bytes are records may be as
+/// large as a frame.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The most bytes of memory one byte of a frame can ask for while it is decoded: an array of empty
+/// strings, one byte each on the wire. A test holds every message against it.
+pub const DECODED_GROWTH_MAX: usize = 32;
+
+const _: () = assert!(REQUEST_BYTES_MAX < weir_types::limits::FRAME_BYTES_MAX);

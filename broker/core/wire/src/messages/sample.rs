@@ -3,7 +3,11 @@
 //!
 //! Only for tests; the same seed always makes the same value.
 
-use crate::{records::Records, text::Text};
+use crate::{
+    codec::{Form, Wire},
+    records::Records,
+    text::Text,
+};
 use bytes::Bytes;
 use std::{format, string::String, vec::Vec};
 use weir_types::{
@@ -50,6 +54,11 @@ pub(crate) trait Sample: Sized {
 
     /// The value's fields, as far as the version has them.
     fn tree(&self, version: i16) -> Tree;
+
+    /// The most bytes of memory one byte of it can ask for.
+    fn growth(_form: Form) -> usize {
+        0
+    }
 }
 
 macro_rules! numbers {
@@ -180,7 +189,13 @@ impl Sample for Records {
     }
 }
 
-impl<T: Sample> Sample for Vec<T> {
+impl<T: Sample + Wire> Sample for Vec<T> {
+    fn growth(form: Form) -> usize {
+        size_of::<T>()
+            .div_ceil(T::min_bytes(form))
+            .max(T::growth(form))
+    }
+
     fn sample(seed: &mut Seed, version: i16) -> Self {
         let count = seed.below(4);
         (0..count).map(|_| T::sample(seed, version)).collect()
@@ -192,6 +207,10 @@ impl<T: Sample> Sample for Vec<T> {
 }
 
 impl<T: Sample> Sample for Option<T> {
+    fn growth(form: Form) -> usize {
+        T::growth(form)
+    }
+
     fn sample(seed: &mut Seed, version: i16) -> Self {
         (seed.below(4) != 0).then(|| T::sample(seed, version))
     }

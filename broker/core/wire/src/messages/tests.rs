@@ -5,6 +5,7 @@ use super::sample::{Sample, Seed, Tree, parse_debug};
 use crate::{
     ApiKey, Message, Reader, Request, Response, Text, Writer, api::RequestBody,
     decode_any_response, decode_request, encode_request, encode_response, header::ResponseHeader,
+    limits::DECODED_GROWTH_MAX,
 };
 use bytes::{Bytes, BytesMut};
 use core::fmt::Debug;
@@ -173,6 +174,19 @@ macro_rules! oracle {
             )*
         }
 
+        /// No message, whatever it claims, makes more of its bytes than the limit says.
+        #[test]
+        fn memory_grows_with_the_bytes() {
+            $(
+                for version in <super::$request>::VERSIONS.min..=<super::$request>::VERSIONS.max {
+                    let growth = <super::$request>::growth(<super::$request>::form(version));
+                    assert!(growth <= DECODED_GROWTH_MAX, "{} v{version}: {growth}", stringify!($request));
+                    let growth = <super::$response>::growth(<super::$response>::form(version));
+                    assert!(growth <= DECODED_GROWTH_MAX, "{} v{version}: {growth}", stringify!($response));
+                }
+            )*
+        }
+
         /// Every message cut short anywhere is refused, and so is one with a byte too many.
         #[test]
         fn truncated_messages_are_refused() {
@@ -266,6 +280,23 @@ fn a_field_the_version_lacks_is_refused_unless_ignorable() {
         format!("{}", error.fault),
         "null, which version 0 does not allow"
     );
+}
+
+#[test]
+fn only_produce_may_fill_a_frame() {
+    let mut frame = std::vec![0; crate::limits::REQUEST_BYTES_MAX + 1];
+    frame[..4].copy_from_slice(&[0, 1, 0, 12]);
+    let error = decode_request(frame.clone().into()).unwrap_err();
+    assert!(matches!(
+        error,
+        crate::RequestError::TooLarge {
+            api: ApiKey::Fetch,
+            ..
+        }
+    ));
+    frame[..4].copy_from_slice(&[0, 0, 0, 9]);
+    let error = decode_request(frame.into()).unwrap_err();
+    assert!(matches!(error, crate::RequestError::Malformed { .. }));
 }
 
 #[test]
