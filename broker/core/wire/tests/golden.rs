@@ -181,7 +181,7 @@ fn api_versions_response_4_with_features() {
 }
 
 #[test]
-fn fetch_18() {
+fn fetch_request_18() {
     let request = FetchRequest {
         cluster_id: Some("c".into()),
         replica_state: ReplicaState {
@@ -221,6 +221,10 @@ fn fetch_18() {
         18,
         "000001f40000000103200000010000000700000008020123456789abcdef1032547698badcfe0200000001000000020000000000000003000000040000000000000005000000060200100123456789abcdef1032547698badcfe0108000000000000000700020123456789abcdef1032547698badcfe03000000090000000a0002720200020263010d00000002000000000000000600",
     );
+}
+
+#[test]
+fn fetch_response_18() {
     let response = FetchResponse {
         session_id: 5,
         responses: vec![FetchableTopicResponse {
