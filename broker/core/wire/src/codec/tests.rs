@@ -32,6 +32,14 @@ fn counts_are_held_against_the_bytes_that_are_left() {
             available: 4
         }
     );
+    // Two numbers of four bytes in four bytes: refused before room is made for them.
+    assert_eq!(
+        fault::<Vec<i32>>(&[0, 0, 0, 2, 0, 0, 0, 1], PLAIN),
+        DecodeFault::Count {
+            count: 2,
+            available: 4
+        }
+    );
     assert_eq!(
         fault::<Vec<Text>>(&[5, 1, 1, 1], FLEXIBLE),
         DecodeFault::Count {
