@@ -6,8 +6,8 @@ what the client does with the broker's answers is what is tested. Settings come 
 `bootstrap` and, for TLS, what `weir certs show --for ...` printed.
 """
 
-import json
 import base64
+import json
 import time
 
 from harness import Failure, check
@@ -272,34 +272,27 @@ class WeirClient:
 
     @staticmethod
     def _to_json(record):
-        def side(data, name):
-            if data is None:
-                return {name: None}
+        def data(value):
+            if value is None:
+                return None
             try:
-                return {name: data.decode("utf-8")}
+                return value.decode("utf-8")
             except UnicodeDecodeError:
-                return {f"{name}_base64": base64.b64encode(data).decode()}
+                return {"base64": base64.b64encode(value).decode()}
 
-        headers = [{"name": name, **side(value, "value")} for name, value in record.headers]
-        line = {"timestamp": record.timestamp, "headers": headers}
+        line = {"timestamp": record.timestamp, "key": data(record.key), "value": data(record.value)}
+        line["headers"] = [[name, data(value)] for name, value in record.headers]
         if record.partition is not None:
             line["partition"] = record.partition
-        return {**line, **side(record.key, "key"), **side(record.value, "value")}
+        return line
 
     @staticmethod
     def _from_json(line):
-        def side(table, name):
-            if f"{name}_base64" in table:
-                return base64.b64decode(table[f"{name}_base64"])
-            value = table.get(name)
+        def data(value):
+            if isinstance(value, dict):
+                return base64.b64decode(value["base64"])
             return None if value is None else value.encode()
 
-        headers = tuple((h["name"], side(h, "value")) for h in line.get("headers") or ())
-        return Record(
-            line["partition"],
-            line["offset"],
-            line["timestamp"],
-            side(line, "key"),
-            side(line, "value"),
-            headers,
-        )
+        headers = tuple((name, data(value)) for name, value in line["headers"])
+        place = (line["partition"], line["offset"], line["timestamp"])
+        return Record(*place, data(line["key"]), data(line["value"]), headers)
