@@ -103,7 +103,7 @@ def differences(expected, read):
     """What a reader got that the writer did not send, in words, or nothing.
 
     Compared per partition and in order; offsets must count from 0 without a hole."""
-    for partition in sorted({record.partition for record in expected} | {r.partition for r in read}):
+    for partition in sorted({record.partition for record in [*expected, *read]}):
         wanted = [record for record in expected if record.partition == partition]
         got = [record for record in read if record.partition == partition]
         if len(wanted) != len(got):

@@ -30,7 +30,8 @@ def printed(broker, client):
 
 
 def _without_address(table):
-    return {k: v for k, v in table.items() if k not in ("bootstrap.servers", "metadata.broker.list")}
+    addresses = ("bootstrap.servers", "metadata.broker.list")
+    return {key: value for key, value in table.items() if key not in addresses}
 
 
 def librdkafka(env, broker):

@@ -35,12 +35,13 @@ def round_trip(kcat, codec, topic):
     produce = ["-P", "-t", topic, "-p", "1", "-K", ":", "-z", codec]
     produce += ["-X", "enable.idempotence=true"]
     run_command([*kcat, *produce], stdin=text)
-    out = run_command([*kcat, "-C", "-t", topic, "-p", "1", "-o", "beginning", "-e", "-q", "-K", ":"])
+    consume = ["-C", "-t", topic, "-p", "1", "-e", "-q"]
+    out = run_command([*kcat, *consume, "-o", "beginning", "-K", ":"])
     check(out.stdout == text, f"{codec}: {len(out.stdout)} bytes back of {len(text)}")
-    tail = run_command([*kcat, "-C", "-t", topic, "-p", "1", "-o", "-3", "-e", "-q", "-K", ":"])
+    tail = run_command([*kcat, *consume, "-o", "-3", "-K", ":"])
     check(tail.stdout.decode().splitlines() == lines[-3:], f"{codec}: the last three differ")
     offset = ["-o", str(LINES // 2), "-c", "1", "-f", "%o %k %s\\n"]
-    one = run_command([*kcat, "-C", "-t", topic, "-p", "1", "-e", "-q", *offset])
+    one = run_command([*kcat, *consume, *offset])
     key, value = lines[LINES // 2].split(":", 1)
     check(one.stdout.decode() == f"{LINES // 2} {key} {value}\n", f"{codec}: {one.stdout!r}")
 

@@ -167,7 +167,8 @@ def below_the_start(broker, topic, start):
     error = wait_until("an answer below the start", lambda: consumer.poll(0.2), 20).error()
     consumer.close()
     check(error is not None, f"{topic}: a reader below the start {start} got a record")
-    codes = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)  # pylint: disable=protected-access
+    # pylint: disable=protected-access
+    codes = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
     check(error.code() in codes, f"{topic}: below the start: {error}")
     if watermarks(broker, topic)[0] == watermarks(broker, topic)[1]:
         return
