@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod certs;
+mod connect;
 mod counters;
 mod crypto;
 mod files;
@@ -21,6 +22,10 @@ mod session;
 mod udp;
 
 pub use certs::{CertificateInfo, Certs, CertsError};
+pub use connect::{
+    Channel, ChannelError, ClientRefusal, ConnectError, ConnectOptions, Connection, Connector,
+    RecvHalf, Security, SendHalf, TransportChoice, UnknownTransport,
+};
 pub use counters::{Counters, Rejected, TransportCounters};
 pub use limits::Limits;
 pub use listen::{HostPort, ListenError, ListenSpec, Listener, certificate_names};

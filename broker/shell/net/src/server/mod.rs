@@ -25,7 +25,7 @@ use places::Places;
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     num::NonZeroUsize,
     sync::{
@@ -191,33 +191,41 @@ pub fn serve<S: Service>(
     });
     for (index, (listener, socket)) in config.listeners.iter().zip(sockets).enumerate() {
         let id = ListenerId(u16::try_from(index).unwrap_or(u16::MAX));
-        let transport = listener.spec.transport;
-        let local = socket.local();
         let bound = Bound {
             id,
-            transport,
-            local,
-            advertised: listener.advertised(local.port()),
+            transport: listener.spec.transport,
+            local: socket.local(),
+            advertised: listener.advertised(socket.local().port()),
         };
-        let failed = |source| ServeError::Start {
-            listener: listener.spec.to_string(),
-            source,
-        };
-        match socket {
-            Socket::Udp(socket, _) => {
-                let endpoint =
-                    quic::start(&shared, id, socket, &tls.quic, certs).map_err(failed)?;
-                handle.endpoints.push(endpoint);
+        let endpoint = start(&shared, id, socket, &tls, listener, certs).map_err(|source| {
+            ServeError::Start {
+                listener: listener.spec.to_string(),
+                source,
             }
-            Socket::Tcp(socket, _) => {
-                let tls = (transport == Transport::Tls).then(|| tls.tcp.clone());
-                tcp::start(&shared, id, socket, tls).map_err(failed)?;
-            }
-        }
-        tracing::info!(listener = %listener.spec, %local, advertised = %bound.advertised, "listening");
+        })?;
+        handle.endpoints.extend(endpoint);
+        tracing::info!(listener = %listener.spec, local = %bound.local, advertised = %bound.advertised, "listening");
         handle.bound.push(bound);
     }
     Ok(handle)
+}
+
+fn start<S: Service>(
+    shared: &Arc<Shared<S>>,
+    id: ListenerId,
+    socket: Socket,
+    tls: &Tls,
+    listener: &Listener,
+    certs: &Certs,
+) -> io::Result<Option<quinn::Endpoint>> {
+    match socket {
+        Socket::Udp(socket, _) => quic::start(shared, id, socket, &tls.quic, certs).map(Some),
+        Socket::Tcp(socket, _) => {
+            let secure = listener.spec.transport == Transport::Tls;
+            tcp::start(shared, id, socket, secure.then(|| tls.tcp.clone()))?;
+            Ok(None)
+        }
+    }
 }
 
 fn tls(certs: &Certs) -> Result<Tls, ServeError> {

@@ -30,7 +30,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
