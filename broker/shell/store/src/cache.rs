@@ -1,0 +1,187 @@
+//! The tail cache: recent batches of a shard's partitions, by reference, so that consumers at
+//! the end of the log never touch a file.
+//!
+//! A shard owns its cache; all of them share one budget (design rule 12). It must never serve a
+//! batch that the log does not hold: the owner tells it of truncations and failures.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use weir_types::{Batch, Offset, StorePartition, log::StoredBatch};
+
+/// Bytes that all tail caches may have together.
+#[derive(Debug)]
+pub struct CacheBudget {
+    bytes_max: usize,
+    used: AtomicUsize,
+    caches: AtomicUsize,
+}
+
+impl CacheBudget {
+    /// A budget of `bytes_max` bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes_max,
+            used: AtomicUsize::new(0),
+            caches: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes of batches in all caches.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.used_bytes() > self.bytes_max
+    }
+
+    /// What each cache keeps when all are full.
+    fn share(&self) -> usize {
+        self.bytes_max / self.caches.load(Ordering::Relaxed).max(1)
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    base: Offset,
+    next: Offset,
+    batch: Batch,
+}
+
+/// One shard's recent batches.
+#[derive(Debug)]
+pub struct TailCache {
+    budget: Arc<CacheBudget>,
+    partitions: BTreeMap<StorePartition, VecDeque<Entry>>,
+    /// Partitions in the order in which their batches came; the oldest goes first.
+    order: VecDeque<StorePartition>,
+    bytes: usize,
+}
+
+impl TailCache {
+    /// An empty cache under `budget`.
+    #[must_use]
+    pub fn new(budget: Arc<CacheBudget>) -> Self {
+        budget.caches.fetch_add(1, Ordering::Relaxed);
+        Self {
+            budget,
+            partitions: BTreeMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Keeps a batch that was just handed to the log; its offsets are final. What does not
+    /// continue the cached tail replaces it.
+    pub fn insert(&mut self, partition: StorePartition, batch: Batch) {
+        let header = batch.header();
+        let (base, next) = (header.base_offset, header.next_offset());
+        let tail = self.partitions.get(&partition).and_then(VecDeque::back);
+        if tail.is_some_and(|tail| tail.next != base) {
+            self.remove(partition);
+        }
+        let size = batch.size_bytes();
+        self.bytes += size;
+        self.budget.used.fetch_add(size, Ordering::Relaxed);
+        let entries = self.partitions.entry(partition).or_default();
+        entries.push_back(Entry { base, next, batch });
+        self.order.push_back(partition);
+        self.trim();
+    }
+
+    /// Evicts the oldest batches while all caches together are over the budget and this one has
+    /// more than its share. Called by `insert`; an idle shard calls it now and then.
+    pub fn trim(&mut self) {
+        while self.budget.is_over() && self.bytes > self.budget.share() {
+            let Some(partition) = self.order.pop_front() else {
+                return;
+            };
+            let Some(entries) = self.partitions.get_mut(&partition) else {
+                continue;
+            };
+            let gone = entries.pop_front();
+            if entries.is_empty() {
+                self.partitions.remove(&partition);
+            }
+            self.release(gone);
+        }
+    }
+
+    fn release(&mut self, gone: Option<Entry>) {
+        if let Some(entry) = gone {
+            let size = entry.batch.size_bytes();
+            self.bytes -= size;
+            self.budget.used.fetch_sub(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Whole batches from the one that holds `from`, that start below `below`, up to `bytes_max`
+    /// bytes but at least one; nothing where a file must be read.
+    #[must_use]
+    pub fn lookup(
+        &self,
+        partition: StorePartition,
+        from: Offset,
+        below: Offset,
+        bytes_max: usize,
+    ) -> Option<Vec<StoredBatch>> {
+        let entries = self.partitions.get(&partition)?;
+        if from < entries.front()?.base || from > entries.back()?.next {
+            return None;
+        }
+        let first = entries.partition_point(|entry| entry.next <= from);
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for entry in entries.range(first..) {
+            let size = entry.batch.size_bytes();
+            if entry.base >= below || (!found.is_empty() && bytes + size > bytes_max) {
+                break;
+            }
+            bytes += size;
+            found.push(StoredBatch::Cached(entry.batch.clone()));
+        }
+        Some(found)
+    }
+
+    /// Forgets batches from `to` on: the log was truncated or a flush failed.
+    pub fn truncate(&mut self, partition: StorePartition, to: Offset) {
+        while let Some(entries) = self.partitions.get_mut(&partition) {
+            match entries.back() {
+                Some(last) if last.next > to => {
+                    let gone = entries.pop_back();
+                    self.release(gone);
+                }
+                Some(_) => return,
+                None => {
+                    self.partitions.remove(&partition);
+                }
+            }
+        }
+    }
+
+    /// Forgets a partition.
+    pub fn remove(&mut self, partition: StorePartition) {
+        for entry in self.partitions.remove(&partition).unwrap_or_default() {
+            self.release(Some(entry));
+        }
+        // Its places in `order` stay and pass by when their turn comes.
+    }
+
+    /// Bytes of batches in this cache.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for TailCache {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.caches.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,88 @@
+//! Every limit of the store, with its unit in its name. Only constants; what is settable stands
+//! in `StoreConfig` and takes its default from here.
+
+/// The largest value in a lane or history file, in bytes. redb gives a value a run of pages that
+/// is a power of two; with its own header a value of exactly 2^18 would take twice its size.
+pub const VALUE_BYTES_MAX: usize = (1 << VALUE_PAGE_BITS) - VALUE_MARGIN_BYTES;
+
+/// Binary logarithm of the largest run of pages a value takes.
+pub(crate) const VALUE_PAGE_BITS: u32 = 18;
+
+/// Binary logarithm of redb's page.
+pub(crate) const PAGE_BITS: u32 = 12;
+
+/// Bytes of a page that redb keeps for itself beside a single value.
+pub(crate) const VALUE_MARGIN_BYTES: usize = 64;
+
+/// Bytes of batches one commit takes when many partitions are ready.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of batches one commit takes when few partitions are ready: smaller commits keep the
+/// disk and the producers busy at the same time.
+pub const COMMIT_BYTES_FEW_MAX: usize = 2 * 1024 * 1024;
+
+/// Up to this many ready partitions count as few.
+pub const COMMIT_FEW_PARTITIONS: usize = 16;
+
+/// Batches one commit takes at most, so that its index entry stays small.
+pub const COMMIT_BATCHES_MAX: usize = 16_384;
+
+/// A further lane starts only when this many bytes are pending that no lane has taken.
+pub const LANE_START_BYTES: usize = 1024 * 1024;
+
+/// Default of `lane_file_bytes`: a lane takes a new file beyond this many bytes of batches.
+pub const LANE_FILE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// Default of `lane_entries_max`: a lane takes a new file beyond this many batches, which bounds
+/// the memory for entries of files that are not yet rewritten.
+pub const LANE_ENTRIES_MAX_DEFAULT: u64 = 200_000;
+
+/// Default number of lanes.
+pub const LANES_DEFAULT: usize = 2;
+
+/// Default number of threads that read from files.
+pub const READERS_DEFAULT: usize = 2;
+
+/// Default of `history_file_bytes`.
+pub const HISTORY_FILE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// Default budget for all caches of the store, in bytes: redb's, open history files', tails'.
+pub const CACHE_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+
+/// redb's cache of one active lane, in bytes; half of it buffers a commit, which must fit.
+pub const LANE_CACHE_BYTES: usize = 24 * 1024 * 1024;
+
+/// redb's cache of a file that is only read, in bytes; it holds branch pages, not data.
+pub const READ_CACHE_BYTES: usize = 1024 * 1024;
+
+/// redb's cache of catalog and metadata log, in bytes.
+pub const SMALL_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Default number of files kept open for reading.
+pub const OPEN_FILES_MAX_DEFAULT: usize = 32;
+
+/// Default of the rewriter's memory, in bytes: it sorts so many bytes of batches at a time.
+pub const REWRITE_MEMORY_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+
+/// Rolled lane files the rewriter takes at once.
+pub const REWRITE_INPUTS_MAX: usize = 4;
+
+/// A history file with less than this share of live bytes is rewritten, in percent.
+pub const REWRITE_ALIVE_PERCENT_MIN: u64 = 70;
+
+/// An index block of a history file holds at most this many batches.
+pub const INDEX_BLOCK_BATCHES_MAX: usize = 512;
+
+/// Snapshots of producer state kept for each partition.
+pub const PRODUCER_SNAPSHOTS_KEPT: usize = 2;
+
+/// Bytes of commands in the queue beyond which the store asks its caller to hold back.
+pub const PENDING_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
+
+/// What a command counts for in the queue beside its batch, in bytes.
+pub(crate) const COMMAND_BYTES: usize = 64;
+
+/// Files' worth of room kept for the rewriter: a lane takes no new file when less is left.
+pub const ROOM_FILES_RESERVED: u64 = 2;
+
+const _: () = assert!(VALUE_BYTES_MAX < 1 << 18);

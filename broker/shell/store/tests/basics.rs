@@ -1,0 +1,167 @@
+//! The store's plain path: append, flush, read, find, mark, close, open again.
+
+mod support;
+
+use support::{Driver, batch, batch_of, bytes_of, small};
+use weir_store::{Crash, MemDisk, StoreConfig};
+use weir_types::{
+    LeaderEpoch, Offset, ProducerId, TimestampMs,
+    log::{LogCommand, LogEvent, ReadError},
+};
+
+#[test]
+fn what_is_appended_is_flushed_and_read_back() {
+    let disk = MemDisk::new();
+    let mut driver = Driver::open(&disk, StoreConfig::default());
+    let (a, state) = driver.open_partition(1, 0).unwrap();
+    assert_eq!((state.start, state.end), (Offset(0), Offset(0)));
+    let (b, _) = driver.open_partition(1, 1).unwrap();
+    assert_ne!(a, b);
+    let first = batch(0, 3, b"hello", 100);
+    let second = batch(3, 1, &vec![7; 600_000], 200);
+    let third = batch(4, 2, b"end", 150);
+    for item in [&first, &second, &third] {
+        driver.append(a, item.clone());
+    }
+    driver.append(b, batch(0, 1, b"other", 1));
+    let events = driver.run();
+    assert!(matches!(
+        events.as_slice(),
+        [
+            LogEvent::Flushed { end: Offset(6), .. },
+            LogEvent::Flushed { end: Offset(1), .. }
+        ]
+    ));
+    let all = [bytes_of(&first.0), bytes_of(&second.0), bytes_of(&third.0)].concat();
+    assert_eq!(driver.read(a, 0, 6, usize::MAX).unwrap(), all);
+    assert_eq!(
+        driver.read(a, 2, 3, usize::MAX).unwrap(),
+        bytes_of(&first.0)
+    );
+    assert_eq!(driver.read(a, 3, 6, 1).unwrap(), bytes_of(&second.0));
+    assert_eq!(driver.read(a, 6, 6, 1).unwrap(), Vec::<u8>::new());
+    assert_eq!(
+        driver.read(a, 7, 8, 1),
+        Err(ReadError::OutOfRange {
+            start: Offset(0),
+            end: Offset(6)
+        })
+    );
+    assert_eq!(driver.find_time(a, 150, 6), Some(3));
+    assert_eq!(driver.find_time(a, 201, 6), None);
+    driver.store.close().unwrap();
+
+    let mut driver = Driver::open(&disk, StoreConfig::default());
+    assert_eq!(driver.report.repaired, 0);
+    let (a, state) = driver.open_partition(1, 0).unwrap();
+    assert_eq!(state.end, Offset(6));
+    assert_eq!(state.max_timestamp, Some((TimestampMs(200), Offset(3))));
+    assert_eq!(state.size_bytes, all.len() as u64);
+    assert_eq!(driver.read(a, 0, 6, usize::MAX).unwrap(), all);
+}
+
+#[test]
+fn a_crash_keeps_what_was_flushed() {
+    let disk = MemDisk::new();
+    let mut driver = Driver::open(&disk, small());
+    let (a, _) = driver.open_partition(1, 0).unwrap();
+    for n in 0..10 {
+        driver.append(
+            a,
+            batch_of(n, 1, &[n as u8; 100], n, (5, 0, n as i32), 1 + n as i32 / 4),
+        );
+        driver.run();
+    }
+    disk.crash(Crash::Forget);
+    let mut driver = Driver::open(&disk, small());
+    // The inline store alternates its two lanes.
+    assert_eq!(driver.report.repaired, 2);
+    let (a, state) = driver.open_partition(1, 0).unwrap();
+    assert_eq!(state.end, Offset(10));
+    assert_eq!(
+        state.epochs,
+        [
+            (LeaderEpoch(1), Offset(0)),
+            (LeaderEpoch(2), Offset(4)),
+            (LeaderEpoch(3), Offset(8))
+        ]
+    );
+    let producer = state.producers.get(ProducerId(5)).unwrap();
+    assert_eq!(producer.batches.len(), 5);
+    assert_eq!(producer.batches.back().unwrap().last_offset, Offset(9));
+    assert_eq!(driver.read(a, 0, 10, usize::MAX).unwrap().len(), 10 * 161);
+}
+
+#[test]
+fn marks_are_answered_and_survive() {
+    let disk = MemDisk::new();
+    let mut driver = Driver::open(&disk, small());
+    let (a, _) = driver.open_partition(1, 0).unwrap();
+    for n in 0..10 {
+        driver.append(a, batch(2 * n, 2, &[n as u8; 100], n));
+    }
+    driver.run();
+    driver.submit(LogCommand::MoveStart {
+        partition: a,
+        to: Offset(5),
+    });
+    driver.submit(LogCommand::Truncate {
+        partition: a,
+        to: Offset(17),
+    });
+    let events = driver.run();
+    assert!(matches!(
+        &events[..],
+        [
+            LogEvent::StartMoved { start: Offset(5), .. },
+            LogEvent::Truncated { state, .. }
+        ] if state.end == Offset(16) && state.size_bytes == 6 * 161
+    ));
+    driver.append(a, batch(16, 1, b"new", 50));
+    driver.run();
+    disk.crash(Crash::Forget);
+    let mut driver = Driver::open(&disk, small());
+    let (a, state) = driver.open_partition(1, 0).unwrap();
+    assert_eq!((state.start, state.end), (Offset(5), Offset(17)));
+    assert_eq!(state.max_timestamp, Some((TimestampMs(50), Offset(16))));
+    assert!(matches!(
+        driver.read(a, 4, 17, 1000),
+        Err(ReadError::OutOfRange {
+            start: Offset(5),
+            ..
+        })
+    ));
+    assert_eq!(
+        driver.read(a, 5, 17, usize::MAX).unwrap().len(),
+        6 * 161 + 64
+    );
+    driver.submit(LogCommand::Retain {
+        partition: a,
+        older_than: Some(TimestampMs(6)),
+        bytes_max: None,
+        below: Offset(17),
+    });
+    assert!(matches!(
+        driver.run()[..],
+        [LogEvent::StartMoved {
+            start: Offset(12),
+            ..
+        }]
+    ));
+    driver.submit(LogCommand::Retain {
+        partition: a,
+        older_than: None,
+        bytes_max: Some(100),
+        below: Offset(14),
+    });
+    assert!(matches!(
+        driver.run()[..],
+        [LogEvent::StartMoved {
+            start: Offset(14),
+            ..
+        }]
+    ));
+    // An appended batch that does not continue the log is no batch of it.
+    driver.append(a, batch(30, 1, b"gap", 50));
+    assert!(matches!(driver.run()[..], [LogEvent::Offline { .. }]));
+}
