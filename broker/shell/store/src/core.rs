@@ -351,8 +351,15 @@ impl Core {
     }
 
     fn tell_start(&self, partition: StorePartition, route: ShardId, events: &mut Events) {
-        if let Some(start) = self.book().parts.get(&partition).map(|part| part.start) {
-            events.push((route, LogEvent::StartMoved { partition, start }));
+        if let Some(part) = self.book().parts.get(&partition) {
+            events.push((
+                route,
+                LogEvent::StartMoved {
+                    partition,
+                    start: part.start,
+                    size_bytes: part.size_bytes(),
+                },
+            ));
         }
     }
 
