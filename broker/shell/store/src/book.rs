@@ -351,22 +351,7 @@ impl Book {
             Self::kill(&mut self.files, slot.file, u64::from(slot.meta.size_bytes));
             part.slots.pop_back();
         }
-        let files = &mut self.files;
-        let dirty_files = &mut self.dirty_files;
-        part.segments.retain_mut(|segment| {
-            if segment.row.base >= to {
-                Self::kill(files, segment.file, segment.live_bytes());
-                dirty_files.insert(segment.file);
-                return false;
-            }
-            if segment.row.end > to {
-                // Its bytes are counted anew when its index is read.
-                segment.row.end = to;
-                segment.stale = true;
-                dirty_files.insert(segment.file);
-            }
-            true
-        });
+        Self::cut_segments(&mut self.files, &mut self.dirty_files, part, to, |_| true);
         part.end = to;
         part.epochs.retain(|(_, offset)| *offset < to);
         if part.max_timestamp.is_some_and(|(_, offset)| offset >= to) {
@@ -374,11 +359,37 @@ impl Book {
         }
     }
 
-    /// Truncations that no lane file needs any more: every lane file begins after them.
-    pub(crate) fn forget_truncations(&mut self) {
+    /// Cuts those of a partition's segments that `cuts` names at `to`, the end of a batch.
+    pub(crate) fn cut_segments(
+        files: &mut BTreeMap<u32, FileInfo>,
+        dirty_files: &mut BTreeSet<u32>,
+        part: &mut Part,
+        to: Offset,
+        cuts: impl Fn(&Segment) -> bool,
+    ) {
+        part.segments.retain_mut(|segment| {
+            if !cuts(segment) || segment.row.end <= to {
+                return true;
+            }
+            dirty_files.insert(segment.file);
+            if segment.row.base >= to {
+                Self::kill(files, segment.file, segment.live_bytes());
+                return false;
+            }
+            // Its bytes are counted anew when its index is read.
+            segment.row.end = to;
+            segment.stale = true;
+            true
+        });
+    }
+
+    /// Forgets truncations that no lane file but `leaving` ones needs: each begins after them.
+    pub(crate) fn forget_truncations(&mut self, leaving: &BTreeMap<u32, FileRow>) {
         let oldest = self
             .files
-            .values()
+            .iter()
+            .filter(|(id, _)| !leaving.contains_key(id))
+            .map(|(_, info)| info)
             .filter(|info| info.row.role == crate::layout::FileRole::Lane && info.first_commit > 0)
             .map(|info| info.first_commit)
             .min()

@@ -250,10 +250,6 @@ impl Catalog {
     pub(crate) fn close(self) -> Result<(), KvError> {
         self.kv.close()
     }
-
-    pub(crate) fn syncs(&self) -> u64 {
-        self.kv.syncs()
-    }
 }
 
 fn damaged(reason: &str) -> OpenError {

@@ -109,7 +109,7 @@ impl Core {
         lock(&self.dead).clone()
     }
 
-    fn die(&self, reason: &str) {
+    pub(crate) fn die(&self, reason: &str) {
         tracing::error!(
             reason,
             "the store takes no more writes until it is opened again"
@@ -351,13 +351,18 @@ impl Core {
     }
 
     fn tell_start(&self, partition: StorePartition, route: ShardId, events: &mut Events) {
-        if let Some(part) = self.book().parts.get(&partition) {
+        let found = self
+            .book()
+            .parts
+            .get(&partition)
+            .map(|part| (part.start, part.size_bytes()));
+        if let Some((start, size_bytes)) = found {
             events.push((
                 route,
                 LogEvent::StartMoved {
                     partition,
-                    start: part.start,
-                    size_bytes: part.size_bytes(),
+                    start,
+                    size_bytes,
                 },
             ));
         }

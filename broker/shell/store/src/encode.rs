@@ -44,11 +44,6 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(crate) fn text(&mut self, text: &str) {
-        self.len(text.len());
-        self.raw(text.as_bytes());
-    }
-
     /// Seals what was written under `magic`.
     pub(crate) fn sealed(self, magic: [u8; 4]) -> Vec<u8> {
         seal(magic, &self.bytes)
@@ -135,11 +130,6 @@ impl<'a> Reader<'a> {
         self.raw(N)?.try_into().ok()
     }
 
-    pub(crate) fn text(&mut self) -> Option<String> {
-        let count = self.count()?;
-        String::from_utf8(self.raw(count)?.to_vec()).ok()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -174,7 +164,6 @@ mod tests {
             let mut reader = Reader::new(&bytes);
             while reader.u64().is_some() {}
             let _ = reader.count();
-            let _ = reader.text();
         }
     }
 }

@@ -5,7 +5,6 @@
 //! a directory for each segment says where its blocks are. A file counts only when the catalog
 //! says so; until then it may be lost or left behind at any moment.
 
-use crate::encode::unseal;
 use crate::kv::{Change, Kv, KvError};
 use crate::layout::{
     BLOCK_KEYS, Cutter, FIRST_KEY, FOOTER_KEY, FileHeader, HEADER_KEY, INDEX_KEYS,
@@ -53,7 +52,6 @@ pub(crate) struct Group<'a> {
 #[derive(Debug)]
 pub(crate) struct HistoryWriter {
     pub(crate) id: u32,
-    pub(crate) name: String,
     kv: Kv,
     state: WriterState,
 }
@@ -69,11 +67,10 @@ struct WriterState {
 }
 
 impl HistoryWriter {
-    pub(crate) fn new(kv: Kv, header: FileHeader, name: String) -> Result<Self, KvError> {
+    pub(crate) fn new(kv: Kv, header: FileHeader) -> Result<Self, KvError> {
         kv.write_without_sync(|change| change.put(HEADER_KEY, &header.encode()))?;
         Ok(Self {
             id: header.file,
-            name,
             kv,
             state: WriterState {
                 next_key: FIRST_KEY,
@@ -224,9 +221,4 @@ fn stretch(batches: &[HistoryBatch]) -> usize {
         count += 1;
     }
     count
-}
-
-/// Whether a value is a sealed index value of a history file, for tools.
-pub(crate) fn is_index_value(value: &[u8]) -> bool {
-    unseal(*b"WBLK", value).is_some() || unseal(*b"WDIR", value).is_some()
 }

@@ -7,6 +7,7 @@ use crate::core::{Core, Lane};
 use crate::disk::Disk;
 use crate::queue::{Op, Queue, bytes_of};
 use crate::recover::{self, OpenReport};
+use crate::rewrite::{RewriteStep, Rewriter};
 use crate::stats::StoreStats;
 use std::{collections::VecDeque, sync::Arc};
 use weir_types::{
@@ -23,6 +24,7 @@ pub struct InlineStore {
     control: VecDeque<(ShardId, LogCommand)>,
     reads: VecDeque<(ShardId, LogCommand)>,
     next_lane: usize,
+    rewriter: Rewriter,
 }
 
 impl InlineStore {
@@ -41,6 +43,7 @@ impl InlineStore {
             control: VecDeque::new(),
             reads: VecDeque::new(),
             next_lane: 0,
+            rewriter: Rewriter::default(),
         };
         Ok((store, report))
     }
@@ -115,6 +118,11 @@ impl InlineStore {
         for lane in &mut self.lanes {
             self.core.roll(lane);
         }
+    }
+
+    /// Lets the rewriter do a bounded piece of work.
+    pub fn step_rewrite(&mut self) -> RewriteStep {
+        self.rewriter.step(&self.core)
     }
 
     /// Numbers for metrics.

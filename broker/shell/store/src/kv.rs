@@ -12,10 +12,7 @@ use redb::{
 use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 const TABLE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("weir");
@@ -235,11 +232,6 @@ impl Kv {
     pub(crate) fn durable_head(&self) -> Vec<u8> {
         self.backend.durable_head()
     }
-
-    /// Syncs done through this handle.
-    pub(crate) fn syncs(&self) -> u64 {
-        self.backend.syncs.load(Ordering::Relaxed)
-    }
 }
 
 /// What is committed at one moment.
@@ -337,19 +329,6 @@ impl Change<'_> {
             .retain_in(from..below, |_, _| false)
             .map_err(|error| translate(error.into()))
     }
-
-    /// As [`View::get`], with the changes made so far.
-    pub(crate) fn get<T>(
-        &self,
-        key: u64,
-        work: impl FnOnce(&[u8]) -> T,
-    ) -> Result<Option<T>, KvError> {
-        let found = self
-            .table
-            .get(key)
-            .map_err(|error| translate(error.into()))?;
-        Ok(found.map(|guard| work(guard.value())))
-    }
 }
 
 /// Bytes at the front of a file that say which root of redb's tree counts.
@@ -361,7 +340,6 @@ struct Shared {
     file: Arc<dyn DiskFile>,
     overlay: Option<Mutex<Overlay>>,
     heads: Mutex<Heads>,
-    syncs: AtomicU64,
 }
 
 /// The front of the file: as written, and as the last sync left it.
@@ -384,7 +362,6 @@ impl Shared {
                 written: head.clone(),
                 durable: head,
             }),
-            syncs: AtomicU64::new(0),
         }))
     }
 
@@ -439,7 +416,6 @@ impl StorageBackend for Backend {
             return Ok(());
         }
         self.0.file.sync()?;
-        self.0.syncs.fetch_add(1, Ordering::Relaxed);
         let mut heads = self.0.heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.durable = heads.written.clone();
         Ok(())

@@ -55,6 +55,9 @@ pub const LANE_CACHE_BYTES: usize = 24 * 1024 * 1024;
 /// redb's cache of a file that is only read, in bytes; it holds branch pages, not data.
 pub const READ_CACHE_BYTES: usize = 1024 * 1024;
 
+/// redb's cache of a history file that is being written, in bytes.
+pub const WRITER_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
 /// redb's cache of catalog and metadata log, in bytes.
 pub const SMALL_CACHE_BYTES: usize = 4 * 1024 * 1024;
 

@@ -26,7 +26,6 @@ const TRIES: usize = 4;
 /// Batches that follow one another in one file.
 #[derive(Debug)]
 pub(crate) struct Stretch {
-    pub(crate) file: u32,
     pub(crate) lease: Arc<OpenFile>,
     pub(crate) batches: Vec<Located>,
 }
@@ -67,13 +66,10 @@ impl Core {
             let next = self.next(partition, from, bytes_max)?;
             let result = match next {
                 Next::Nothing => return Ok(None),
-                Next::Slots(file, row, batches) => self.files.lease(file, &row).map(|lease| {
-                    Some(Stretch {
-                        file,
-                        lease,
-                        batches,
-                    })
-                }),
+                Next::Slots(file, row, batches) => self
+                    .files
+                    .lease(file, &row)
+                    .map(|lease| Some(Stretch { lease, batches })),
                 Next::Segment(segment, row) => self.in_segment(&segment, &row, from, bytes_max),
             };
             tries -= 1;
@@ -169,11 +165,7 @@ impl Core {
         if batches.is_empty() {
             return Err(KvError::damaged(format!("its index lacks offset {from}")));
         }
-        Ok(Some(Stretch {
-            file: segment.file,
-            lease,
-            batches,
-        }))
+        Ok(Some(Stretch { lease, batches }))
     }
 
     /// Reads whole batches, as [`weir_types::log::LogCommand::Read`] asks.

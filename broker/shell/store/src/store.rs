@@ -12,6 +12,7 @@ use crate::kv::KvError;
 use crate::limits::LANE_START_BYTES;
 use crate::queue::{Queue, bytes_of};
 use crate::recover::{self, OneLane, OpenReport};
+use crate::rewrite::{RewriteStep, Rewriter};
 use crate::rows::FileRow;
 use crate::stats::StoreStats;
 use std::{
@@ -438,30 +439,58 @@ impl Shared {
     }
 
     fn run_rewriter(&self) {
-        loop {
-            {
-                let mut state = lock(&self.rewriter);
-                while !state.closing && (state.held || !state.woken) {
-                    let held = state.held;
-                    let waited = self.rewriter_wake.wait_timeout(state, REWRITER_IDLE);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                    if !held {
-                        break;
-                    }
+        let mut rewriter = Rewriter::default();
+        while self.wait_for_rewrite() {
+            loop {
+                let began = Instant::now();
+                let ingest = self.core.counters.commits.load(Ordering::Relaxed);
+                if rewriter.step(&self.core) == RewriteStep::Idle {
+                    break;
                 }
-                if state.closing {
-                    return;
+                let busy = self.core.counters.commits.load(Ordering::Relaxed) != ingest;
+                if !self.step_aside(busy.then(|| began.elapsed())) {
+                    break;
                 }
-                if state.held {
-                    continue;
-                }
-                state.woken = false;
-            }
-            let _ = (REWRITER_YIELD_MAX, REWRITER_BACKLOG_FILES);
-            if let Err(error) = self.core.seal_rolled() {
-                tracing::warn!(%error, "a rolled file cannot be sealed");
             }
         }
+    }
+
+    /// Waits until there may be something to rewrite; false when the store closes.
+    fn wait_for_rewrite(&self) -> bool {
+        let mut state = lock(&self.rewriter);
+        loop {
+            if state.closing {
+                return false;
+            }
+            if state.woken && !state.held {
+                state.woken = false;
+                return true;
+            }
+            let waited = self.rewriter_wake.wait_timeout(state, REWRITER_IDLE);
+            let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            // Starts move without waking anyone: look now and then for files that died.
+            state.woken |= timeout.timed_out();
+        }
+    }
+
+    /// Gives ingest the machine for as long as the last step took, unless rolled files pile up.
+    /// False when the rewriter shall stop.
+    fn step_aside(&self, took: Option<Duration>) -> bool {
+        let state = lock(&self.rewriter);
+        let stop = |state: &RewriterState| state.closing || state.held;
+        let Some(took) = took else {
+            return !stop(&state);
+        };
+        if self.core.stats().waiting_for_rewriter > REWRITER_BACKLOG_FILES {
+            return !stop(&state);
+        }
+        let pause = took.min(REWRITER_YIELD_MAX);
+        let waited = self
+            .rewriter_wake
+            .wait_timeout_while(state, pause, |state| !stop(state));
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !stop(&state)
     }
 }
 

@@ -66,13 +66,13 @@ pub(crate) fn small() -> StoreConfig {
 }
 
 pub(crate) struct Driver {
-    pub store: InlineStore,
-    pub report: OpenReport,
-    pub events: Vec<LogEvent>,
+    pub(crate) store: InlineStore,
+    pub(crate) report: OpenReport,
+    pub(crate) events: Vec<LogEvent>,
 }
 
 impl Driver {
-    pub fn open(disk: &MemDisk, config: StoreConfig) -> Self {
+    pub(crate) fn open(disk: &MemDisk, config: StoreConfig) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let (store, report) = InlineStore::open(config, disk).unwrap();
         Self {
@@ -82,11 +82,11 @@ impl Driver {
         }
     }
 
-    pub fn submit(&mut self, command: LogCommand) {
+    pub(crate) fn submit(&mut self, command: LogCommand) {
         self.store.submit(ROUTE, command);
     }
 
-    pub fn run(&mut self) -> Vec<LogEvent> {
+    pub(crate) fn run(&mut self) -> Vec<LogEvent> {
         let events = self.store.step_all();
         events
             .into_iter()
@@ -97,7 +97,7 @@ impl Driver {
             .collect()
     }
 
-    pub fn open_partition(
+    pub(crate) fn open_partition(
         &mut self,
         t: u8,
         index: i32,
@@ -114,7 +114,7 @@ impl Driver {
         }
     }
 
-    pub fn append(&mut self, partition: StorePartition, (batch, meta): (Batch, BatchMeta)) {
+    pub(crate) fn append(&mut self, partition: StorePartition, (batch, meta): (Batch, BatchMeta)) {
         self.submit(LogCommand::Append {
             partition,
             batch,
@@ -122,7 +122,7 @@ impl Driver {
         });
     }
 
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         partition: StorePartition,
         from: i64,
@@ -145,7 +145,12 @@ impl Driver {
         panic!("no answer to a read");
     }
 
-    pub fn find_time(&mut self, partition: StorePartition, time: i64, below: i64) -> Option<i64> {
+    pub(crate) fn find_time(
+        &mut self,
+        partition: StorePartition,
+        time: i64,
+        below: i64,
+    ) -> Option<i64> {
         self.submit(LogCommand::FindTime {
             token: Token(4),
             partition,

@@ -1,0 +1,655 @@
+//! The rewriter: rolled lane files, and history files that are mostly dead, become history files
+//! sorted by (partition, offset); files with nothing alive leave the log.
+//!
+//! It works in steps of bounded memory. One catalog commit publishes its outputs and retires its
+//! inputs (design rule 1); until then outputs are nobody's. It must never drop a batch that can
+//! still be read, and never blocks a lane: the book is locked only to look and to swap.
+
+use crate::book::{Book, FileInfo, FileState, Segment};
+use crate::catalog::{Edit, file_name};
+use crate::core::Core;
+use crate::history::{Group, HistoryBatch, HistoryWriter, read_block};
+use crate::kv::{Kv, KvError};
+use crate::layout::{FileHeader, FileRole, piece_at, piece_data};
+use crate::limits::{
+    PRODUCER_SNAPSHOTS_KEPT, REWRITE_ALIVE_PERCENT_MIN, REWRITE_INPUTS_MAX, WRITER_CACHE_BYTES,
+};
+use crate::read::{Located, check_batches, located};
+use crate::rows::{FileRow, ProducerSnapshot, SegmentRow};
+use crate::stats::Counters;
+use std::collections::{BTreeMap, BTreeSet};
+use weir_types::{Offset, StorePartition};
+
+/// What a step of the rewriter did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewriteStep {
+    /// There is nothing to do.
+    Idle,
+    /// It sealed, sorted or wrote something; there may be more.
+    Worked,
+    /// It published history, or took dead files out of the log.
+    Published,
+}
+
+/// Why a step was given up; the log is as it was.
+#[derive(Debug)]
+struct StepError {
+    /// The input that cannot be read, where it was one.
+    input: Option<u32>,
+    error: KvError,
+}
+
+impl From<KvError> for StepError {
+    fn from(error: KvError) -> Self {
+        Self { input: None, error }
+    }
+}
+
+/// The rewriter between two steps.
+#[derive(Debug, Default)]
+pub(crate) struct Rewriter {
+    job: Option<Job>,
+    /// Inputs that could not be read; left alone until the store is opened again.
+    stuck: BTreeSet<u32>,
+}
+
+#[derive(Debug)]
+struct Job {
+    inputs: BTreeMap<u32, FileRow>,
+    /// Where the next step begins.
+    at: (StorePartition, Offset),
+    writer: Option<(HistoryWriter, FileRow)>,
+    outputs: Vec<Output>,
+    /// For each partition: the last commit that was flushed when its batches were collected.
+    seen: BTreeMap<StorePartition, u64>,
+}
+
+#[derive(Debug)]
+struct Output {
+    id: u32,
+    row: FileRow,
+    segments: Vec<SegmentRow>,
+}
+
+/// A batch on its way, and the file it lies in.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    partition: StorePartition,
+    file: u32,
+    located: Located,
+}
+
+/// Something to be collected, found without IO.
+enum Item {
+    Slot(Source),
+    Segment(StorePartition, Segment, Offset),
+}
+
+impl Rewriter {
+    /// Does a bounded piece of work.
+    pub(crate) fn step(&mut self, core: &Core) -> RewriteStep {
+        match self.try_step(core) {
+            Ok(step) => step,
+            Err(StepError { input, error }) => {
+                tracing::error!(?input, %error, "rewriting was given up; nothing is lost");
+                self.stuck.extend(input);
+                self.abandon(core);
+                RewriteStep::Idle
+            }
+        }
+    }
+
+    fn try_step(&mut self, core: &Core) -> Result<RewriteStep, StepError> {
+        if core.seal_rolled()? {
+            return Ok(RewriteStep::Worked);
+        }
+        if self.job.is_none() {
+            let dead = self.dead_files(core);
+            if !dead.is_empty() {
+                core.publish(&dead, Vec::new(), &BTreeMap::new())?;
+                core.sweep()?;
+                return Ok(RewriteStep::Published);
+            }
+            core.sweep()?;
+            self.job = self.choose(core);
+        }
+        let Some(job) = self.job.as_mut() else {
+            return Ok(RewriteStep::Idle);
+        };
+        if job.write_next(core)? {
+            return Ok(RewriteStep::Worked);
+        }
+        job.finish_file()?;
+        if let Some(job) = self.job.take() {
+            core.publish(&job.inputs, job.outputs, &job.seen)?;
+            core.sweep()?;
+        }
+        Ok(RewriteStep::Published)
+    }
+
+    /// Throws the outputs of the current job away.
+    fn abandon(&mut self, core: &Core) {
+        let Some(job) = self.job.take() else { return };
+        let open = job.writer.map(|(writer, row)| (writer.id, row));
+        let done = job.outputs.iter().map(|output| (output.id, output.row));
+        for (id, row) in done.chain(open) {
+            let name = file_name(id, &row);
+            if let Err(error) = core.disk.remove(&name) {
+                tracing::warn!(name, %error, "a file of a given-up rewrite is left behind");
+            }
+        }
+    }
+
+    /// Files the rewriter may take: nobody writes them and no partition in them is offline.
+    fn free_files(&self, core: &Core) -> BTreeMap<u32, FileInfo> {
+        let book = core.book();
+        let mut files = book.files.clone();
+        files.retain(|id, info| {
+            matches!(info.state, FileState::Sealed | FileState::Broken) && !self.stuck.contains(id)
+        });
+        for part in book.parts.values().filter(|part| part.offline.is_some()) {
+            for slot in &part.slots {
+                files.remove(&slot.file);
+            }
+            for segment in &part.segments {
+                files.remove(&segment.file);
+            }
+        }
+        files
+    }
+
+    fn dead_files(&self, core: &Core) -> BTreeMap<u32, FileRow> {
+        let files = self.free_files(core).into_iter();
+        let dead = files.filter(|(_, info)| info.live_bytes == 0);
+        dead.map(|(id, info)| (id, info.row)).collect()
+    }
+
+    fn choose(&self, core: &Core) -> Option<Job> {
+        let files = self.free_files(core);
+        let mostly_dead = |info: &FileInfo| {
+            info.live_bytes.saturating_mul(100)
+                < info.bytes.saturating_mul(REWRITE_ALIVE_PERCENT_MIN)
+        };
+        let lanes = files
+            .iter()
+            .filter(|(_, info)| info.row.role == FileRole::Lane)
+            .take(REWRITE_INPUTS_MAX);
+        let history = files
+            .iter()
+            .filter(|(_, info)| info.row.role == FileRole::History && mostly_dead(info))
+            .take(REWRITE_INPUTS_MAX);
+        let inputs: BTreeMap<u32, FileRow> = lanes
+            .chain(history)
+            .map(|(id, info)| (*id, info.row))
+            .collect();
+        (!inputs.is_empty()).then(|| Job {
+            inputs,
+            at: (StorePartition(0), Offset(i64::MIN)),
+            writer: None,
+            outputs: Vec::new(),
+            seen: BTreeMap::new(),
+        })
+    }
+}
+
+impl Job {
+    /// Sorts and writes the next bounded group; false when nothing is left.
+    fn write_next(&mut self, core: &Core) -> Result<bool, StepError> {
+        let budget = core.config.rewrite_memory_bytes;
+        let items = self.collect(core, budget);
+        let sources = self.expand(core, items, budget)?;
+        let Some(last) = sources.last() else {
+            return Ok(false);
+        };
+        let next = (last.partition, last.located.meta.next_offset());
+        let bytes = copy_out(core, &self.inputs, &sources)?;
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut rest = bytes.as_slice();
+        for same in sources.chunk_by(|a, b| a.partition == b.partition) {
+            let len: usize = same
+                .iter()
+                .map(|s| s.located.meta.size_bytes as usize)
+                .sum();
+            let (mine, later) = rest.split_at(len);
+            rest = later;
+            groups.push(Group {
+                partition: same.first().map_or(StorePartition(0), |s| s.partition),
+                batches: same.iter().map(|s| HistoryBatch::of(&s.located)).collect(),
+                bytes: mine,
+            });
+        }
+        let full = self
+            .writer
+            .as_ref()
+            .is_some_and(|(writer, _)| writer.bytes() >= core.config.history_file_bytes);
+        if full {
+            self.finish_file()?;
+        }
+        if self.writer.is_none() {
+            self.writer = Some(core.new_history_file()?);
+        }
+        if let Some((writer, _)) = self.writer.as_mut() {
+            writer.add(&groups)?;
+        }
+        Counters::add(&core.counters.rewritten_bytes, bytes.len() as u64);
+        self.at = next;
+        Ok(true)
+    }
+
+    fn finish_file(&mut self) -> Result<(), KvError> {
+        if let Some((writer, row)) = self.writer.take() {
+            let id = writer.id;
+            let segments = writer.finish()?;
+            self.outputs.push(Output { id, row, segments });
+        }
+        Ok(())
+    }
+
+    /// What comes next in the inputs, in order, a little more than `budget` bytes of it.
+    fn collect(&mut self, core: &Core, budget: usize) -> Vec<Item> {
+        let book = core.book();
+        let mut items = Vec::new();
+        let mut bytes = 0u64;
+        for (partition, part) in book.parts.range(self.at.0..) {
+            let from = if *partition == self.at.0 {
+                self.at.1
+            } else {
+                Offset(i64::MIN)
+            };
+            let first = part
+                .slots
+                .partition_point(|slot| slot.meta.base_offset < from);
+            let mut slots = part
+                .slots
+                .range(first..)
+                .filter(|slot| self.inputs.contains_key(&slot.file))
+                .peekable();
+            let mut segments = part
+                .segments
+                .iter()
+                .filter(|s| self.inputs.contains_key(&s.file) && s.row.end > from)
+                .peekable();
+            if slots.peek().is_none() && segments.peek().is_none() {
+                continue;
+            }
+            self.seen.entry(*partition).or_insert(part.as_of);
+            loop {
+                let slot_first = match (slots.peek(), segments.peek()) {
+                    (None, None) => break,
+                    (Some(slot), Some(segment)) => slot.meta.base_offset < segment.row.base,
+                    (Some(_), None) => true,
+                    (None, Some(_)) => false,
+                };
+                if slot_first {
+                    if let Some(slot) = slots.next() {
+                        bytes += u64::from(slot.meta.size_bytes);
+                        items.push(Item::Slot(Source {
+                            partition: *partition,
+                            file: slot.file,
+                            located: Located {
+                                meta: slot.meta,
+                                commit: slot.commit,
+                                place: slot.place(),
+                            },
+                        }));
+                    }
+                } else if let Some(segment) = segments.next() {
+                    bytes += segment.row.bytes;
+                    let from = from.max(part.start);
+                    items.push(Item::Segment(*partition, *segment, from));
+                }
+                if bytes >= budget as u64 {
+                    return items;
+                }
+            }
+        }
+        items
+    }
+
+    /// Reads the indexes of segments; stops when `budget` bytes of batches are found.
+    fn expand(
+        &self,
+        core: &Core,
+        items: Vec<Item>,
+        budget: usize,
+    ) -> Result<Vec<Source>, StepError> {
+        let mut sources: Vec<Source> = Vec::new();
+        let mut bytes = 0usize;
+        let mut add = |source: Source| {
+            let size = source.located.meta.size_bytes as usize;
+            if bytes > 0 && bytes + size > budget {
+                return false;
+            }
+            bytes += size;
+            sources.push(source);
+            true
+        };
+        'items: for item in items {
+            match item {
+                Item::Slot(source) => {
+                    if !add(source) {
+                        break 'items;
+                    }
+                }
+                Item::Segment(partition, segment, from) => {
+                    let file = segment.file;
+                    let fail = |error| StepError {
+                        input: Some(file),
+                        error,
+                    };
+                    let row = self.inputs.get(&file).copied();
+                    let row = row.ok_or_else(|| fail(KvError::damaged("no such input")))?;
+                    let lease = core.files.lease(file, &row).map_err(fail)?;
+                    let directory = lease.directory(segment.row.ordinal).map_err(fail)?;
+                    let first = directory.partition_point(|block| block.end <= from);
+                    for reference in directory.get(first..).unwrap_or_default() {
+                        let block = read_block(&lease.kv, reference.key).map_err(fail)?;
+                        for located in located(&block) {
+                            let meta = &located.meta;
+                            if meta.last_offset < from {
+                                continue;
+                            }
+                            if meta.next_offset() > segment.row.end {
+                                break;
+                            }
+                            let source = Source {
+                                partition,
+                                file,
+                                located,
+                            };
+                            if !add(source) {
+                                break 'items;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(sources)
+    }
+}
+
+impl HistoryBatch {
+    fn of(located: &Located) -> Self {
+        Self {
+            meta: located.meta,
+            commit: located.commit,
+        }
+    }
+}
+
+/// A part of a value that goes to one place of the sorted bytes.
+struct Fragment {
+    key: u64,
+    from: usize,
+    len: usize,
+    to: usize,
+}
+
+/// Copies batches out of their files, each value read once, in the order of `sources`; checks
+/// every batch.
+fn copy_out(
+    core: &Core,
+    inputs: &BTreeMap<u32, FileRow>,
+    sources: &[Source],
+) -> Result<Vec<u8>, StepError> {
+    let mut fragments: BTreeMap<u32, Vec<Fragment>> = BTreeMap::new();
+    let mut total = 0usize;
+    for source in sources {
+        let place = source.located.place;
+        let mine = fragments.entry(source.file).or_default();
+        let mut at = place.position as usize;
+        let mut left = place.len as usize;
+        while left > 0 {
+            let (number, start, piece) = piece_at(place.blob_len as usize, at);
+            let len = left.min((start + piece).saturating_sub(at));
+            if len == 0 {
+                return Err(StepError {
+                    input: Some(source.file),
+                    error: KvError::damaged("a batch lies outside of its blob"),
+                });
+            }
+            mine.push(Fragment {
+                key: place.first_key + number,
+                from: at - start,
+                len,
+                to: total,
+            });
+            total += len;
+            at += len;
+            left -= len;
+        }
+    }
+    let mut out = vec![0; total];
+    for (file, mut mine) in fragments {
+        mine.sort_unstable_by_key(|fragment| (fragment.key, fragment.from));
+        let row = inputs.get(&file).copied();
+        let copied = row
+            .ok_or_else(|| KvError::damaged("no such input"))
+            .and_then(|row| core.files.lease(file, &row))
+            .and_then(|lease| copy_fragments(&lease.kv, &mine, &mut out));
+        copied.map_err(|error| StepError {
+            input: Some(file),
+            error,
+        })?;
+    }
+    let mut rest = out.as_slice();
+    for source in sources {
+        let (mine, later) = rest.split_at(source.located.meta.size_bytes as usize);
+        rest = later;
+        check_batches(mine, std::slice::from_ref(&source.located)).map_err(|error| StepError {
+            input: Some(source.file),
+            error: KvError::damaged(error.to_string()),
+        })?;
+    }
+    Ok(out)
+}
+
+fn copy_fragments(kv: &Kv, fragments: &[Fragment], out: &mut [u8]) -> Result<(), KvError> {
+    kv.read(|view| {
+        for same in fragments.chunk_by(|a, b| a.key == b.key) {
+            let Some(first) = same.first() else { continue };
+            let copied = view.need(first.key, |value| {
+                let data = piece_data(value)?;
+                for fragment in same {
+                    let from = data.get(fragment.from..fragment.from + fragment.len)?;
+                    out.get_mut(fragment.to..fragment.to + fragment.len)?
+                        .copy_from_slice(from);
+                }
+                Some(())
+            })?;
+            if copied.is_none() {
+                let key = first.key;
+                return Err(KvError::damaged(format!(
+                    "value {key:#x} is not what was written"
+                )));
+            }
+        }
+        Ok(())
+    })
+}
+
+impl Core {
+    fn new_history_file(&self) -> Result<(HistoryWriter, FileRow), KvError> {
+        let row = FileRow {
+            role: FileRole::History,
+            generation: 0,
+            cut: None,
+        };
+        let id = self.catalog().take_file();
+        let name = file_name(id, &row);
+        let kv = Kv::open(self.disk.create(&name)?, WRITER_CACHE_BYTES)?;
+        let header = FileHeader {
+            store: self.store,
+            file: id,
+            role: FileRole::History,
+        };
+        Ok((HistoryWriter::new(kv, header)?, row))
+    }
+
+    /// One catalog commit: outputs become the log, inputs leave it, and everything they held of
+    /// marks is in the partitions' rows (design rules 1, 2, 4).
+    fn publish(
+        &self,
+        inputs: &BTreeMap<u32, FileRow>,
+        outputs: Vec<Output>,
+        seen: &BTreeMap<StorePartition, u64>,
+    ) -> Result<(), KvError> {
+        if !outputs.is_empty() {
+            // The outputs' names must outlive a loss of power before the catalog uses them.
+            self.disk.sync_dir()?;
+        }
+        let mut catalog = self.catalog();
+        let edit = {
+            let mut book = self.book();
+            self.edit_for(&mut book, inputs, &outputs)
+        };
+        if let Err(error) = catalog.commit(&edit) {
+            self.die(&format!("the catalog cannot be written: {error}"));
+            return Err(error);
+        }
+        let touched: Vec<StorePartition> = {
+            let mut book = self.book();
+            book.swap(inputs, outputs, seen)
+        };
+        drop(catalog);
+        for partition in touched {
+            self.settle(partition);
+        }
+        if !self.config.mutants.publish_twice {
+            for (id, row) in inputs {
+                self.files.retire(*id, file_name(*id, row));
+            }
+        }
+        Counters::add(&self.counters.published, 1);
+        Ok(())
+    }
+
+    fn edit_for(
+        &self,
+        book: &mut Book,
+        inputs: &BTreeMap<u32, FileRow>,
+        outputs: &[Output],
+    ) -> Edit {
+        let mut edit = Edit::default();
+        if !self.config.mutants.publish_twice {
+            edit.files.extend(inputs.keys().map(|id| (*id, None)));
+        }
+        for output in outputs {
+            edit.files.insert(output.id, Some(output.row));
+            edit.segments.insert(output.id, output.segments.clone());
+        }
+        book.forget_truncations(inputs);
+        for partition in std::mem::take(&mut book.dirty) {
+            let Some(part) = book.parts.get_mut(&partition) else {
+                continue;
+            };
+            let snapshot = ProducerSnapshot {
+                end: part.end,
+                as_of: part.as_of,
+                table: part.producers.clone(),
+            };
+            if part.snapshots.last() != Some(&snapshot) && !snapshot.table.is_empty() {
+                part.snapshots.retain(|old| old.end != snapshot.end);
+                part.snapshots.push(snapshot);
+                let excess = part.snapshots.len().saturating_sub(PRODUCER_SNAPSHOTS_KEPT);
+                part.snapshots.drain(..excess);
+            }
+            edit.partitions.insert(partition, Some(part.row()));
+            edit.producers.insert(partition, part.snapshots.clone());
+        }
+        for file in std::mem::take(&mut book.dirty_files) {
+            if !inputs.contains_key(&file) && book.files.contains_key(&file) {
+                let rows = book.segments_of(file);
+                edit.segments.insert(file, rows);
+            }
+        }
+        edit
+    }
+
+    /// Unlinks what left the log and is not read any more.
+    pub(crate) fn sweep(&self) -> Result<(), KvError> {
+        let unlinked = self.files.sweep()?;
+        Counters::add(&self.counters.unlinked, unlinked as u64);
+        Ok(())
+    }
+}
+
+impl Book {
+    /// The segments of a history file as they count now.
+    fn segments_of(&self, file: u32) -> Vec<SegmentRow> {
+        let all = self.parts.values().flat_map(|part| &part.segments);
+        let mut rows: Vec<SegmentRow> = all
+            .filter(|segment| segment.file == file)
+            .map(|segment| segment.row)
+            .collect();
+        rows.sort_by_key(|row| row.ordinal);
+        rows
+    }
+
+    /// Puts the published segments in the place of what the inputs held. Truncations that were
+    /// flushed since the batches were collected cut them again (design rule 4). Answers whose
+    /// indexes are to be read.
+    fn swap(
+        &mut self,
+        inputs: &BTreeMap<u32, FileRow>,
+        outputs: Vec<Output>,
+        seen: &BTreeMap<StorePartition, u64>,
+    ) -> Vec<StorePartition> {
+        for part in self.parts.values_mut() {
+            part.slots.retain(|slot| !inputs.contains_key(&slot.file));
+            part.segments
+                .retain(|segment| !inputs.contains_key(&segment.file));
+        }
+        for id in inputs.keys() {
+            self.files.remove(id);
+            self.dirty_files.remove(id);
+        }
+        let mut touched = BTreeSet::new();
+        for output in outputs {
+            let mut info = FileInfo::new(output.row, FileState::Sealed);
+            for row in output.segments {
+                info.bytes += row.bytes;
+                info.batches += row.batches;
+                let Some(part) = self.parts.get_mut(&row.partition) else {
+                    continue;
+                };
+                info.live_bytes += row.bytes;
+                let place = part.segments.partition_point(|s| s.row.base < row.base);
+                part.segments.insert(
+                    place,
+                    Segment {
+                        file: output.id,
+                        row,
+                        dead_bytes: 0,
+                        stale: false,
+                    },
+                );
+                touched.insert(row.partition);
+            }
+            self.files.insert(output.id, info);
+        }
+        for partition in &touched {
+            let Some(part) = self.parts.get_mut(partition) else {
+                continue;
+            };
+            let collected = seen.get(partition).copied().unwrap_or(0);
+            let newer = part
+                .truncations
+                .iter()
+                .filter(|(commit, _)| *commit > collected);
+            if let Some(to) = newer.map(|(_, to)| *to).min() {
+                let outputs_cut = |segment: &Segment| segment.row.commit_max <= collected;
+                Self::cut_segments(
+                    &mut self.files,
+                    &mut self.dirty_files,
+                    part,
+                    to,
+                    outputs_cut,
+                );
+            }
+            Self::drop_before_start(&mut self.files, part);
+        }
+        touched.into_iter().collect()
+    }
+}
