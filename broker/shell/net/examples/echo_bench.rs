@@ -1,7 +1,7 @@
 //! Measures the transport alone on loopback: what goes in (`produce`), what comes out (`fetch`) and
 //! the round trip of small requests, over QUIC, TLS and plain TCP, with the CPU time of both sides.
 //!
-//! `cargo run --release -p weir-net --example echo_bench -- [SECONDS] [THREADS]`. Client and server
+//! `cargo run --release -p weir-net --example echo_bench -- [SECONDS] [THREADS] [TRANSPORT]`. Client and server
 //! share this process, so the CPU time is that of both. It must not be taken for the broker's
 //! figures: no request is decoded and nothing is stored.
 
@@ -49,9 +49,13 @@ impl Session for AnswersSession {
         &mut self,
         frame: Bytes,
     ) -> impl Future<Output = Result<Answer, Close>> + Send + 'static {
-        let wanted = frame.first_chunk().map_or(0, |size| u32::from_be_bytes(*size));
+        let wanted = frame
+            .first_chunk()
+            .map_or(0, |size| u32::from_be_bytes(*size));
         let size = Bytes::copy_from_slice(&wanted.to_be_bytes());
-        let body = self.0.slice(..usize::try_from(wanted).unwrap_or(0).min(self.0.len()));
+        let body = self
+            .0
+            .slice(..usize::try_from(wanted).unwrap_or(0).min(self.0.len()));
         async move { Ok(Some(vec![size, body])) }
     }
 }
@@ -137,13 +141,18 @@ async fn round_trips(
 }
 
 async fn open(connector: &Connector, port: u16) -> Result<Channel, Box<dyn Error>> {
-    Ok(connector.connect("127.0.0.1", port).await?.channel().await?)
+    Ok(connector
+        .connect("127.0.0.1", port)
+        .await?
+        .channel()
+        .await?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let seconds = arguments.next().map_or(Ok(3), |text| text.parse())?;
     let threads = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let only = arguments.next();
     let time = Duration::from_secs(seconds);
     let data = tempfile::tempdir()?;
     let listeners = Listener::parse_all([
@@ -161,8 +170,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    println!("transport  produce MB/s (CPU s/GB)  fetch MB/s (CPU s/GB)  1 KB round trip p50/p99 us");
+    println!(
+        "transport  produce MB/s (CPU s/GB)  fetch MB/s (CPU s/GB)  1 KB round trip p50/p99 us"
+    );
     for bound in server.listeners() {
+        let scheme = bound.transport.scheme();
+        if only.as_ref().is_some_and(|only| only != scheme) {
+            continue;
+        }
         let plain = bound.transport == Transport::Plain;
         let mut options = ConnectOptions::new((!plain).then(|| profile.clone()));
         options.transport = match bound.transport {
