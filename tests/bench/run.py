@@ -33,8 +33,7 @@ PARTS = {
     "kafka": "the official Java producer against Weir and Apache Kafka, alternating",
 }
 SIZES = [100, 1_000, 10_000]
-# TCP without TLS, as the run against Kafka has it.
-TRANSPORTS = ["quic", "plain"]
+TRANSPORTS = ["quic", "tcp"]
 PARTITIONS = [1, 12, 200]
 RECORD_BYTES = 1_000
 PEER_PARTITIONS = 12
@@ -280,7 +279,7 @@ def perf(bench, broker, topic, records):
 def delete_topic(broker, topic):
     """Deletes a topic by the broker's own tool."""
     if broker.is_weir:
-        broker.cli("topic", "delete", topic, "--yes")
+        broker.cli("topic", "delete", topic)
         return
     tool = [*broker.java, "org.apache.kafka.tools.TopicCommand"]
     run([*tool, "--bootstrap-server", broker.bootstrap, "--delete", "--topic", topic])

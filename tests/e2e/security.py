@@ -4,13 +4,7 @@ prints, so that the printed settings themselves are tested. It must never invent
 
 import ssl
 
-from harness import check, run
-
-
-def shown(broker, client):
-    """What `weir certs show --for CLIENT` prints for the broker's TLS listener."""
-    command = [broker.env.weir_binary, "certs", "show", broker.profile(), "--for", client]
-    return run([*command, "--bootstrap", broker.tls_bootstrap]).stdout.decode()
+from harness import check
 
 
 def printed(broker, client):
@@ -18,7 +12,7 @@ def printed(broker, client):
 
     Comments start with `#`; a backslash at the end of a line continues it, as in a Java file of
     properties."""
-    text = shown(broker, client)
+    text = broker.cli("certs", "show", "--for", client).stdout.decode()
     table = {}
     logical = ""
     for line in text.splitlines():
