@@ -326,16 +326,17 @@ class Weir:
         check(found, f"no profile below {self.data}")
         return found[0]
 
-    def cli(self, *args, transport=None, **options):
+    def cli(self, *args, transport="quic", **options):
         """Runs a `weir` command against this broker to its end."""
-        return run(self.cli_command(*args, transport=transport), **options)
+        return run(self.cli_command(*args, transport=transport), cwd=self.env.folder, **options)
 
-    def cli_command(self, *args, transport=None):
+    def cli_command(self, *args, transport="quic"):
+        """A `weir` command over `quic`, `tls` (TCP with a certificate) or `plain` (TCP without)."""
         command = [self.env.weir_binary, *args]
-        command += ["--bootstrap", self.bootstrap, "--profile", self.profile()]
-        if transport:
-            command += ["--transport", transport]
-        return command
+        command += ["--transport", "quic" if transport == "quic" else "tcp"]
+        command += ["--bootstrap", self.tls_bootstrap if transport == "tls" else self.bootstrap]
+        # Without a profile a client is plain; nothing may lie in the folder that it runs in.
+        return command if transport == "plain" else [*command, "--profile", self.profile()]
 
     def cli_json(self, *args, **options):
         """What a command prints with `--json`: one value, or a list of one a line."""

@@ -4,7 +4,13 @@ prints, so that the printed settings themselves are tested. It must never invent
 
 import ssl
 
-from harness import check
+from harness import check, run
+
+
+def shown(broker, client):
+    """What `weir certs show --for CLIENT` prints for the broker's TLS listener."""
+    command = [broker.env.weir_binary, "certs", "show", broker.profile(), "--for", client]
+    return run([*command, "--bootstrap", broker.tls_bootstrap]).stdout.decode()
 
 
 def printed(broker, client):
@@ -12,7 +18,7 @@ def printed(broker, client):
 
     Comments start with `#`; a backslash at the end of a line continues it, as in a Java file of
     properties."""
-    text = broker.cli("certs", "show", "--for", client).stdout.decode()
+    text = shown(broker, client)
     table = {}
     logical = ""
     for line in text.splitlines():

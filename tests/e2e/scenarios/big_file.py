@@ -13,7 +13,7 @@ SECONDS_MAX = 300
 ORACLE = False
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-TRANSPORTS = ["quic", "tcp"]
+TRANSPORTS = ["quic", "tls"]
 PARTITIONS = 3
 CUSTOMERS = 20_000
 
@@ -22,7 +22,7 @@ def run(env):
     lines = env.scale(20_000, 1_100_000)
     file, parts, size = generate(env, lines)
     rates = []
-    with Weir(env) as broker:
+    with Weir(env, tls=True) as broker:
         for codec in CODECS:
             for transport in TRANSPORTS:
                 began = time.monotonic()
@@ -96,7 +96,7 @@ def one_partition(env, broker, file, codec, transport):
     out = env.folder / "out.txt"
     consume_to_file(env, broker, topic, out, transport)
     check(digest(out) == digest(file), f"{topic}: what came out differs: {out} and {file}")
-    broker.cli("topic", "delete", topic)
+    broker.cli("topic", "delete", topic, "--yes")
 
 
 def three_partitions(env, broker, file, parts, codec, transport):
@@ -116,7 +116,7 @@ def three_partitions(env, broker, file, parts, codec, transport):
         check(digest(out) == digest(part), f"{topic}-{index}: {out} differs from {part}")
     if transport == "quic":
         by_kafka_python(env, broker, topic, parts)
-    broker.cli("topic", "delete", topic)
+    broker.cli("topic", "delete", topic, "--yes")
 
 
 def by_kafka_python(env, broker, topic, parts):

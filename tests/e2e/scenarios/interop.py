@@ -24,7 +24,7 @@ def run(env):
             JavaClient(env, broker.bootstrap),
         ]
         if broker.is_weir:
-            clients += [WeirClient(broker, "quic"), WeirClient(broker, "tcp")]
+            clients += [WeirClient(broker, how) for how in ("quic", "tls", "plain")]
         figures = [matrix(env, clients, CODECS), partitions_of_keys(env, clients)]
         if broker.is_weir:
             with_certificates = [

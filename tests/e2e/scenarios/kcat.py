@@ -5,6 +5,7 @@ from the end, as a person would type it.
 import json
 
 from harness import check, run as run_command
+from security import shown
 
 ABOUT = "kcat -L, -P, -C with all codecs and headers"
 SECONDS_MAX = 90
@@ -15,7 +16,7 @@ LINES = 2000
 
 
 def run(env):
-    with env.broker() as broker:
+    with env.broker(tls=True) as broker:
         from clients import ConfluentClient
 
         names = [f"kcat-{codec}" for codec in CODECS]
@@ -25,6 +26,8 @@ def run(env):
             round_trip(kcat, codec, topic)
         headers(kcat, names[0])
         listing(kcat, names)
+        if broker.is_weir:
+            as_printed(env, broker, names)
     return f"{len(CODECS)} codecs, {LINES} lines each, headers, listing"
 
 
@@ -64,3 +67,13 @@ def listing(kcat, names):
     for name in names:
         check(name in topics, f"-L does not name {name}: {sorted(topics)}")
         check(len(topics[name]["partitions"]) == 3, f"{name}: {topics[name]}")
+
+
+def as_printed(env, broker, names):
+    """The command that `weir certs show --for kcat` prints, pasted into a shell: over TLS."""
+    lines = [line for line in shown(broker, "kcat").splitlines() if line.startswith("kcat ")]
+    check(len(lines) == 1, f"it prints no kcat command: {lines}")
+    pasted = str(env.kcat) + lines[0].removeprefix("kcat")
+    said = run_command(["sh", "-c", pasted]).stdout.decode()
+    for name in names:
+        check(name in said, f"over TLS, -L does not name {name}:\n{said}")

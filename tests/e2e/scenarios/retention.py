@@ -40,13 +40,13 @@ def run(env):
         writer.write(shrinkers, shrinker_bytes // 2)
         peak = folder_bytes(broker.data)
         # The other half arrives while the starts move.
-        broker.cli("topic", "delete", "deleted")
+        broker.cli("topic", "delete", "deleted", "--yes")
         cut = writer.count("cut") - 100
-        broker.cli("topic", "delete-records", "cut", "--partition", 0, "--before", cut)
+        broker.cli("topic", "delete-records", "cut", "--before", cut, "--yes")
         writer.write([topic for topic in shrinkers if topic != "deleted"], shrinker_bytes // 2)
         writer.write(keepers, keeper_bytes // 2)
         cut = writer.count("cut") - 100
-        broker.cli("topic", "delete-records", "cut", "--partition", 0, "--before", cut)
+        broker.cli("topic", "delete-records", "cut", "--before", cut, "--yes")
         live, disk, seconds = space_comes_back(env, broker, writer, shrinkers, lane_file)
         starts = {t: watermarks(broker, t)[0] for t in ("by-bytes", "by-ms", "cut")}
         check(starts["cut"] == cut, f"DeleteRecords to {cut} left the start at {starts['cut']}")

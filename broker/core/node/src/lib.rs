@@ -5,14 +5,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod authorizer;
 pub mod config;
 pub mod event;
+pub mod front;
 mod gate;
 pub mod limits;
 mod node;
 mod pieces;
 pub mod request;
 mod times;
+pub mod validate;
 
 pub use config::{Mutants, NodeConfig};
 pub use event::{Effect, Event, Notice, ProposalId, RequestId};

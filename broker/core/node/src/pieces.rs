@@ -34,3 +34,20 @@ pub(crate) fn cut(
         }
     }
 }
+
+/// Whether any batch of a piece has a header that `wanted` says yes to.
+pub(crate) fn any(piece: &StoredBatch, wanted: impl Fn(BatchHeader) -> bool) -> bool {
+    match piece {
+        StoredBatch::Cached(batch) => wanted(batch.header()),
+        StoredBatch::Read(bytes) => {
+            let mut rest = &bytes[..];
+            while let Ok(header) = BatchHeader::read(rest) {
+                if wanted(header) {
+                    return true;
+                }
+                rest = &rest[header.size_bytes..];
+            }
+            false
+        }
+    }
+}

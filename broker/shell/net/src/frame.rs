@@ -4,7 +4,7 @@
 
 use crate::{
     io::{Inbound, Pulled},
-    limits::{READ_BYTES_MAX, READ_BYTES_MIN},
+    limits::{READ_BYTES_IDLE, READ_BYTES_MAX, READ_BYTES_MIN},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use std::{io, time::Duration};
@@ -74,7 +74,11 @@ impl Frames {
             if let Some(size) = head.first_chunk::<SIZE_BYTES>() {
                 return self.checked(*size).map(Some);
             }
-            if !self.pull(self.room).await? {
+            if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES_IDLE {
+                // A connection that has become quiet keeps nothing of its last burst.
+                self.buffer = BytesMut::new();
+            }
+            if !self.pull(self.room.min(READ_BYTES_IDLE)).await? {
                 let have = self.buffer.len() + self.chunk.len();
                 return if have == 0 {
                     Ok(None)

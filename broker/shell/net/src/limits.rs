@@ -68,6 +68,9 @@ pub const READ_BYTES_MIN: usize = 4 * 1024;
 /// See [`READ_BYTES_MIN`].
 pub const READ_BYTES_MAX: usize = 256 * 1024;
 
+/// The largest read between two frames, in bytes: what an idle TCP connection may keep.
+pub const READ_BYTES_IDLE: usize = 16 * 1024;
+
 /// The most segments handed to the system in one vectored write.
 pub const SEGMENTS_PER_WRITE: usize = 64;
 

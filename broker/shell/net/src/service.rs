@@ -96,7 +96,7 @@ pub trait Session: Send + 'static {
     /// Called in the order of arrival; what must happen in that order must happen before the
     /// future is returned or be kept in order by the session. The futures run side by side and
     /// may complete in any order; answers are written in order. While a peer does not take its
-    /// answers, futures are not polled.
+    /// answers, futures are not polled; when its connection breaks, they are dropped.
     ///
     /// # Errors
     /// [`Close`] logs one line and ends the connection.

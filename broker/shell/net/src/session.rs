@@ -64,7 +64,13 @@ pub(crate) async fn run<S: Session>(
         let mut ended = None;
         loop {
             tokio::select! {
-                how = &mut reading, if ended.is_none() => ended = Some(how),
+                how = &mut reading, if ended.is_none() => match how {
+                    // Nobody is left to answer; a long poll need not wait for nothing.
+                    Ended::Badly(FrameError::Broken(error)) => {
+                        break (None, Err(Stopped::Broken(error)));
+                    }
+                    how => ended = Some(how),
+                },
                 written = &mut writing => break (ended, written),
             }
         }
@@ -236,10 +242,8 @@ fn complain(core: &Core, peer: &Peer, error: &FrameError) {
         FrameError::Foreign { .. } => Rejected::Foreign,
         FrameError::Cut { .. } => Rejected::FrameCut,
         FrameError::Stalled { .. } => Rejected::FrameStalled,
-        FrameError::Broken(source) => {
-            tracing::debug!(remote = %peer.remote, error = %source, "a connection broke");
-            return;
-        }
+        // A connection that breaks is no misdeed.
+        FrameError::Broken(_) => return,
     };
     core.counters
         .reject(reason, peer.transport, peer.remote, error);

@@ -1,0 +1,112 @@
+//! Who may do what (design decision D14): the one place that knows what a role is allowed.
+//!
+//! Every path of the front asks here, for every listener. Kafka's ACLs slot in here later; nobody
+//! else may look at a role.
+
+use weir_meta::name::is_internal;
+use weir_types::{Principal, Role};
+
+/// What someone wants to do, with Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operation {
+    /// Fetch records, commit offsets.
+    Read = 3,
+    /// Produce records.
+    Write = 4,
+    /// Make topics.
+    Create = 5,
+    /// Delete topics or records.
+    Delete = 6,
+    /// Add partitions.
+    Alter = 7,
+    /// Look.
+    Describe = 8,
+    /// What brokers do among each other.
+    ClusterAction = 9,
+    /// Look at settings.
+    DescribeConfigs = 10,
+    /// Change settings.
+    AlterConfigs = 11,
+    /// Produce with a producer id.
+    IdempotentWrite = 12,
+}
+
+/// On what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// The cluster as a whole.
+    Cluster,
+    /// A topic, by name.
+    Topic(&'a str),
+    /// A consumer group, by id.
+    Group(&'a str),
+    /// The settings of brokers.
+    Brokers,
+}
+
+/// Whether `principal` may do `operation` on `resource`.
+///
+/// Admins may do what a person can do; clients produce, fetch and describe, and use groups;
+/// brokers may do everything. Internal topics are written by brokers only.
+#[must_use]
+pub fn authorize(principal: &Principal, operation: Operation, resource: Resource<'_>) -> bool {
+    if let (Resource::Topic(name), Operation::Write) = (resource, operation)
+        && is_internal(name)
+    {
+        return principal.role == Role::Broker;
+    }
+    match principal.role {
+        Role::Broker => true,
+        Role::Admin => operation != Operation::ClusterAction,
+        Role::Client => match resource {
+            Resource::Topic(_) => matches!(
+                operation,
+                Operation::Read
+                    | Operation::Write
+                    | Operation::Describe
+                    | Operation::DescribeConfigs
+            ),
+            Resource::Group(_) => matches!(operation, Operation::Read | Operation::Describe),
+            Resource::Cluster => {
+                matches!(operation, Operation::Describe | Operation::IdempotentWrite)
+            }
+            Resource::Brokers => false,
+        },
+    }
+}
+
+/// The operations of `principal` on `resource`, as the bit field that Metadata and DescribeCluster
+/// answer (KIP-430).
+#[must_use]
+pub fn authorized_operations(principal: &Principal, resource: Resource<'_>) -> i32 {
+    const TOPIC: &[Operation] = &[
+        Operation::Read,
+        Operation::Write,
+        Operation::Create,
+        Operation::Delete,
+        Operation::Alter,
+        Operation::Describe,
+        Operation::DescribeConfigs,
+        Operation::AlterConfigs,
+    ];
+    const CLUSTER: &[Operation] = &[
+        Operation::Create,
+        Operation::ClusterAction,
+        Operation::DescribeConfigs,
+        Operation::AlterConfigs,
+        Operation::IdempotentWrite,
+        Operation::Alter,
+        Operation::Describe,
+    ];
+    const GROUP: &[Operation] = &[Operation::Read, Operation::Delete, Operation::Describe];
+    let possible = match resource {
+        Resource::Topic(_) => TOPIC,
+        Resource::Group(_) => GROUP,
+        Resource::Cluster | Resource::Brokers => CLUSTER,
+    };
+    possible
+        .iter()
+        .filter(|operation| authorize(principal, **operation, resource))
+        .fold(0, |bits, operation| bits | 1 << (*operation as u8))
+}

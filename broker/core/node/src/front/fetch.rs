@@ -1,0 +1,305 @@
+//! Fetch: which partitions are wanted (with or without a session), who may read them, and how the
+//! shards share the limits.
+
+use super::{
+    Call, Front, Plan,
+    fetch_session::{FetchSession, SessionPartition, Told, TopicKey},
+    join::{FetchJoin, Join, Kind},
+    split::Split,
+};
+use crate::{
+    authorizer::{Operation, Resource},
+    limits::FETCH_SESSION_PARTITIONS_MAX,
+    request::{Ask, FetchAsk, FetchPart, PartitionKey},
+};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use weir_meta::Topic;
+use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use weir_wire::{
+    Records, Text,
+    messages::{FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData},
+};
+
+/// Sessionless: the request says everything and nothing is remembered.
+const FINAL_EPOCH: i32 = -1;
+/// Begins a session.
+const INITIAL_EPOCH: i32 = 0;
+/// Not part of a session.
+const NO_SESSION: i32 = 0;
+
+type Wanted = Vec<(TopicKey, PartitionIndex, SessionPartition)>;
+
+impl Front {
+    pub(super) fn fetch(&mut self, call: &mut Call<'_>, request: &FetchRequest) -> Plan {
+        let replica = request.replica_id.0.max(request.replica_state.replica_id.0);
+        if replica >= 0
+            && !call
+                .context
+                .may(Operation::ClusterAction, Resource::Cluster)
+        {
+            return whole_error(ErrorCode::ClusterAuthorizationFailed);
+        }
+        let (wanted, session_id, incremental) = match self.wanted(call, request) {
+            Ok(wanted) => wanted,
+            Err(error) => return whole_error(error),
+        };
+        let mut builder = Builder::new(self.config.shards);
+        for (topic, index, partition) in wanted {
+            builder.add(call, topic, index, &partition);
+        }
+        let join = FetchJoin {
+            response: FetchResponse {
+                session_id,
+                responses: builder.responses,
+                ..Default::default()
+            },
+            told: builder.told,
+            ids: builder.ids,
+            incremental,
+        };
+        let shards = builder.split.len();
+        if shards == 0 {
+            return Plan::Answer(join.finish(call.image, call.context, call.version));
+        }
+        let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
+        // Each shard gets its share; the first that has something makes the others hurry.
+        let min_bytes = bytes(request.min_bytes).div_ceil(shards);
+        let max_bytes = bytes(request.max_bytes) / shards;
+        let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        let read_committed = request.isolation_level == 1;
+        let (parts, places) = builder
+            .split
+            .into_parts(call.image.applied(), |partitions| {
+                Ask::Fetch(FetchAsk {
+                    max_wait_ms,
+                    min_bytes,
+                    max_bytes,
+                    read_committed,
+                    partitions,
+                })
+            });
+        Plan::Parts {
+            parts,
+            join: Join::new(Kind::Fetch(join), places, call),
+        }
+    }
+
+    /// The partitions to read, the session id to answer, and whether only changes are told.
+    fn wanted(
+        &mut self,
+        call: &mut Call<'_>,
+        request: &FetchRequest,
+    ) -> Result<(Wanted, i32, bool), ErrorCode> {
+        let uses_ids = call.version >= 13;
+        match (request.session_id, request.session_epoch) {
+            (id, FINAL_EPOCH) => {
+                self.close_session(id);
+                Ok((named(request), NO_SESSION, false))
+            }
+            (id, INITIAL_EPOCH) => {
+                self.close_session(id);
+                let wanted = named(request);
+                let id = self.begin_session(call, &wanted, uses_ids);
+                Ok((wanted, id, false))
+            }
+            (id, epoch) => {
+                let session = self.session.as_mut().filter(|session| session.id == id);
+                let session = session.ok_or(ErrorCode::FetchSessionIdNotFound)?;
+                if session.epoch != epoch {
+                    return Err(ErrorCode::InvalidFetchSessionEpoch);
+                }
+                if session.uses_ids != uses_ids {
+                    return Err(ErrorCode::FetchSessionTopicIdError);
+                }
+                session.epoch = FetchSession::next_epoch(epoch);
+                change(session, request);
+                Ok((rotated(session, epoch), id, true))
+            }
+        }
+    }
+
+    fn close_session(&mut self, id: i32) {
+        let closes = |session: &FetchSession| session.id == id;
+        if self.session.as_ref().is_some_and(closes) {
+            self.session = None;
+        }
+    }
+
+    /// Remembers what is fetched; returns the session's id, or none where it is too much.
+    fn begin_session(&mut self, call: &mut Call<'_>, wanted: &Wanted, uses_ids: bool) -> i32 {
+        if wanted.is_empty() || wanted.len() > FETCH_SESSION_PARTITIONS_MAX {
+            return NO_SESSION;
+        }
+        let random = (call.random)();
+        let id = i32::from_be_bytes([random[0], random[1], random[2], random[3]]);
+        let id = (id & i32::MAX).max(1);
+        let partitions = wanted
+            .iter()
+            .map(|(topic, index, part)| ((topic.clone(), *index), part.clone()))
+            .collect();
+        self.session = Some(FetchSession {
+            id,
+            epoch: FetchSession::next_epoch(INITIAL_EPOCH),
+            uses_ids,
+            partitions,
+        });
+        id
+    }
+}
+
+/// The partitions a request names, in its order.
+fn named(request: &FetchRequest) -> Wanted {
+    let mut wanted = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let part = SessionPartition::new(partition);
+            wanted.push((key(topic), partition.partition, part));
+        }
+    }
+    wanted
+}
+
+fn key(topic: &FetchTopic) -> TopicKey {
+    (topic.topic_id, String::from(topic.topic.as_str()))
+}
+
+/// Changes what a session fetches.
+fn change(session: &mut FetchSession, request: &FetchRequest) {
+    for topic in &request.forgotten_topics_data {
+        for index in &topic.partitions {
+            let key = (topic.topic_id, String::from(topic.topic.as_str()));
+            session.partitions.remove(&(key, *index));
+        }
+    }
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let key = (key(topic), partition.partition);
+            if let Some(known) = session.partitions.get_mut(&key) {
+                known.update(partition);
+            } else if session.partitions.len() < FETCH_SESSION_PARTITIONS_MAX {
+                let part = SessionPartition::new(partition);
+                session.partitions.insert(key, part);
+            }
+        }
+    }
+}
+
+/// A session's partitions, beginning elsewhere each time: the first ones would otherwise fill
+/// every answer that reaches its limit.
+fn rotated(session: &FetchSession, epoch: i32) -> Wanted {
+    let count = session.partitions.len().max(1);
+    let first = usize::try_from(epoch).unwrap_or(0) % count;
+    let all = session.partitions.iter();
+    all.clone()
+        .skip(first)
+        .chain(all.take(first))
+        .map(|((topic, index), part)| (topic.clone(), *index, part.clone()))
+        .collect()
+}
+
+/// Collects what is wanted into the response's shape and the shards' questions.
+struct Builder {
+    split: Split<FetchPart>,
+    responses: Vec<FetchableTopicResponse>,
+    /// The places of topics in `responses`; a topic may come twice in rotated order.
+    topics: BTreeMap<TopicKey, usize>,
+    ids: Vec<TopicId>,
+    told: Vec<Vec<Arc<Told>>>,
+}
+
+impl Builder {
+    const fn new(shards: u16) -> Self {
+        Self {
+            split: Split::new(shards),
+            responses: Vec::new(),
+            topics: BTreeMap::new(),
+            ids: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        call: &Call<'_>,
+        topic: TopicKey,
+        index: PartitionIndex,
+        partition: &SessionPartition,
+    ) {
+        let found = readable(call, &topic);
+        let at = match self.topics.get(&topic) {
+            Some(at) => *at,
+            None => self.add_topic(topic, found.as_ref().map_or(TopicId::ZERO, |t| t.id)),
+        };
+        let place = self.responses[at].partitions.len();
+        let mut data = PartitionData {
+            partition_index: index,
+            high_watermark: Offset(-1),
+            records: Some(Records::EMPTY),
+            ..Default::default()
+        };
+        match found {
+            Ok(topic) if topic.partition(index).is_some() => {
+                let key = PartitionKey {
+                    topic: topic.id,
+                    index,
+                };
+                self.split
+                    .push(key, (at, place), fetch_part(key, partition));
+            }
+            Ok(_) => data.error_code = ErrorCode::UnknownTopicOrPartition,
+            Err(error) => data.error_code = error,
+        }
+        self.responses[at].partitions.push(data);
+        self.told[at].push(partition.told.clone());
+    }
+
+    fn add_topic(&mut self, topic: TopicKey, id: TopicId) -> usize {
+        let at = self.responses.len();
+        self.responses.push(FetchableTopicResponse {
+            topic: Text::from(topic.1.as_str()),
+            topic_id: topic.0,
+            partitions: Vec::new(),
+        });
+        self.ids.push(id);
+        self.told.push(Vec::new());
+        self.topics.insert(topic, at);
+        at
+    }
+}
+
+/// The topic, if the caller may read it.
+fn readable(call: &Call<'_>, (id, name): &TopicKey) -> Result<Arc<Topic>, ErrorCode> {
+    let by_id = call.version >= 13;
+    let topic = if by_id {
+        call.image.topic(*id)
+    } else {
+        call.image.topic_named(name)
+    };
+    let named = topic.map_or(name.as_str(), |topic| &topic.name);
+    if !call.context.may(Operation::Read, Resource::Topic(named)) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    topic.cloned().ok_or(if by_id {
+        ErrorCode::UnknownTopicId
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    })
+}
+
+fn fetch_part(key: PartitionKey, partition: &SessionPartition) -> FetchPart {
+    let known = |epoch: LeaderEpoch| Some(epoch).filter(|epoch| epoch.0 >= 0);
+    FetchPart {
+        key,
+        fetch_offset: partition.fetch_offset,
+        current_leader_epoch: known(partition.current_leader_epoch),
+        last_fetched_epoch: known(partition.last_fetched_epoch),
+        max_bytes: usize::try_from(partition.max_bytes).unwrap_or(0),
+    }
+}
+
+fn whole_error(error_code: ErrorCode) -> Plan {
+    Plan::answer(FetchResponse {
+        error_code,
+        ..Default::default()
+    })
+}
