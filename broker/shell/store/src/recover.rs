@@ -210,6 +210,10 @@ fn write_book(
             ));
             part.offline = Some(reason);
         }
+        if part.as_of != as_of {
+            // Its row is behind what the lane files say, and must follow before they leave.
+            book.dirty.insert(number);
+        }
         for slot in &part.slots {
             if let Some(info) = book.files.get_mut(&slot.file) {
                 info.live_bytes += u64::from(slot.meta.size_bytes);
