@@ -2,7 +2,10 @@
 //!
 //! Only moves bytes. It must not look into them, and each read must be safe to drop half-way.
 
-use crate::limits::{SEGMENT_BYTES_COPIED, SEGMENTS_PER_WRITE, TCP_LINGER_MS};
+use crate::limits::{
+    SEGMENT_BYTES_COPIED, SEGMENTS_PER_WRITE, TCP_KEEP_ALIVE_AGAIN_MS, TCP_KEEP_ALIVE_MS,
+    TCP_LINGER_MS,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{RecvStream, SendStream, VarInt};
 use std::{
@@ -18,6 +21,17 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsStream;
+
+/// Small frames leave at once, and dead peers are noticed. Where the system refuses, the connection
+/// works all the same.
+pub(crate) fn tune(socket: &TcpStream) {
+    let socket = socket2::SockRef::from(socket);
+    let keep_alive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_millis(TCP_KEEP_ALIVE_MS))
+        .with_interval(Duration::from_millis(TCP_KEEP_ALIVE_AGAIN_MS));
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&keep_alive);
+}
 
 /// Where bytes come from.
 pub(crate) enum Inbound {

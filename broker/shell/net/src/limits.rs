@@ -33,6 +33,11 @@ pub const SHUTDOWN_GRACE_MS: u64 = 10_000;
 /// How long a closing TCP connection waits for its peer to take the last bytes, in milliseconds.
 pub const TCP_LINGER_MS: u64 = 1_000;
 
+/// A TCP connection that is silent for this long is asked whether it lives, in milliseconds, ...
+pub const TCP_KEEP_ALIVE_MS: u64 = 60_000;
+/// ... and then again each time after so many milliseconds, until the system gives it up.
+pub const TCP_KEEP_ALIVE_AGAIN_MS: u64 = 10_000;
+
 /// The most connections of all listeners together.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
@@ -95,6 +100,12 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// What a QUIC connection may send before its certificate is known, in bytes.
 pub const CONNECTION_WINDOW_BEFORE_AUTH_BYTES: u32 = 16 * 1024;
+
+/// What a QUIC stranger may have waiting before its connection is looked at, in bytes: one first
+/// flight with room to spare.
+pub const INCOMING_BYTES: u64 = 64 * 1024;
+/// The same for all strangers together.
+pub const INCOMING_BYTES_TOTAL: u64 = 8 * 1024 * 1024;
 
 /// What may lie unacknowledged on the sending side of a QUIC connection, in bytes.
 pub const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;

@@ -127,8 +127,7 @@ impl FromStr for HostPort {
         if host.is_empty() {
             return Err(wrong("it has no host"));
         }
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        if !host.chars().all(letters) {
+        if !host.chars().all(|c| c == ':' || is_host_letter(c)) {
             return Err(wrong("its host has a character that no host name has"));
         }
         if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
@@ -284,9 +283,14 @@ pub fn host_name() -> String {
         .or_else(|| std::env::var("COMPUTERNAME").ok())
         .map(|name| name.trim().to_owned());
     match named {
-        Some(name) if !name.is_empty() && name != "(none)" => name,
+        // What no certificate can carry is of no use to clients either.
+        Some(name) if !name.is_empty() && name.chars().all(is_host_letter) => name,
         _ => "localhost".to_owned(),
     }
+}
+
+fn is_host_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_')
 }
 
 /// Every name that a certificate of these listeners must carry, sorted, each once.

@@ -7,9 +7,9 @@ use crate::{
     certs::TransportKeys,
     crypto,
     limits::{
-        CONNECTION_WINDOW_BEFORE_AUTH_BYTES, CONNECTION_WINDOW_BYTES, KEEP_ALIVE_MS,
-        MTU_LOOPBACK_MAX, MTU_NETWORK_MAX, SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES,
-        UDP_PAYLOAD_BYTES_MAX,
+        CONNECTION_WINDOW_BEFORE_AUTH_BYTES, CONNECTION_WINDOW_BYTES, HANDSHAKES_MAX,
+        INCOMING_BYTES, INCOMING_BYTES_TOTAL, KEEP_ALIVE_MS, MTU_LOOPBACK_MAX, MTU_NETWORK_MAX,
+        SEND_WINDOW_BYTES, STREAM_WINDOW_BYTES, UDP_PAYLOAD_BYTES_MAX,
     },
 };
 use quinn::{
@@ -67,7 +67,11 @@ pub(crate) fn server(
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BEFORE_AUTH_BYTES));
     let mut config = quinn::ServerConfig::new(tls, crypto::token_key(&keys.token));
-    config.transport_config(Arc::new(transport));
+    config
+        .transport_config(Arc::new(transport))
+        .max_incoming(HANDSHAKES_MAX)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
     config
 }
 

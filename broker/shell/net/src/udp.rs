@@ -173,6 +173,65 @@ fn is_garbage(datagram: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    /// Writes down what it is given to send.
+    #[derive(Debug, Default)]
+    struct Written(Mutex<Vec<(usize, Option<usize>)>>);
+
+    impl AsyncUdpSocket for Written {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            unreachable!("nothing waits for room here")
+        }
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            let sent = (transmit.contents.len(), transmit.segment_size);
+            self.0.lock().unwrap().push(sent);
+            Ok(())
+        }
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn sent(bytes: usize, segment_size: Option<usize>) -> Vec<(usize, Option<usize>)> {
+        let written = Arc::new(Written::default());
+        let socket = SplittingSocket {
+            inner: written.clone(),
+            on_garbage: Box::new(|_| {}),
+        };
+        socket
+            .try_send(&Transmit {
+                destination: SocketAddr::from(([127, 0, 0, 1], 1)),
+                ecn: None,
+                contents: &vec![0; bytes],
+                segment_size,
+                src_ip: None,
+            })
+            .unwrap();
+        written.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn sends_are_cut_at_datagrams_and_to_what_the_kernel_takes() {
+        assert_eq!(sent(1_200, None), [(1_200, None)]);
+        assert_eq!(sent(14_520, Some(1_452)), [(14_520, Some(1_452))]);
+        // Seven jumbo datagrams fit, the last of ten is short.
+        let jumbo = sent(9 * 8_952 + 100, Some(8_952));
+        assert_eq!(
+            jumbo,
+            [(62_664, Some(8_952)), (2 * 8_952 + 100, Some(8_952))]
+        );
+        let loopback = sent(2 * 65_000 + 7, Some(65_000));
+        assert_eq!(loopback, [(65_000, None), (65_000, None), (7, None)]);
+    }
 
     #[test]
     fn garbage_is_told_from_quic() {

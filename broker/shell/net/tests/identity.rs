@@ -318,6 +318,28 @@ async fn a_client_without_profile_reaches_loopback_only() {
 }
 
 #[tokio::test]
+async fn ipv6_works_by_address() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6 loopback: nothing to see");
+        return;
+    }
+    let world = start(&["[::1]:0", "tls://[::1]:0"], Limits::default());
+    let quic = world.address(Transport::Quic);
+    assert_eq!(quic.port(), world.address(Transport::Plain).port());
+    for (choice, port) in [
+        (TransportChoice::Quic, quic.port()),
+        (TransportChoice::Tcp, quic.port()),
+        (TransportChoice::Tcp, world.address(Transport::Tls).port()),
+    ] {
+        let profile = world.profile("alice", Role::Client);
+        let connection = connect(Some(profile), choice, "::1", port).await.unwrap();
+        let mut channel = connection.channel().await.unwrap();
+        channel.send(frame(b"fine")).await.unwrap();
+        assert_eq!(*soon(channel.recv()).await.unwrap().unwrap(), *b"fine");
+    }
+}
+
+#[tokio::test]
 async fn a_restarted_broker_ends_the_connections_of_the_one_before() {
     let world = start(&["quic://127.0.0.1:0"], Limits::default());
     let address = world.address(Transport::Quic);

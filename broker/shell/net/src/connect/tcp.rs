@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     crypto::ClientIdentity,
-    io::{Inbound, Outbound},
+    io::{Inbound, Outbound, tune},
     limits::VERDICT_MS,
     listen::HostPort,
     quic::is_loopback,
@@ -75,9 +75,7 @@ pub(super) async fn channel(
                 source,
             },
         })?;
-    // Both only make things better: small requests leave at once, dead peers are noticed.
-    let _ = stream.set_nodelay(true);
-    let _ = socket2::SockRef::from(&stream).set_keepalive(true);
+    tune(&stream);
     let (inbound, outbound) = match (&connector.inner.identity, tls) {
         (Some(identity), true) => {
             let stream = secure(identity, address, stream).await?;

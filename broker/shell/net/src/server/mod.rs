@@ -311,7 +311,6 @@ impl ServerHandle {
     }
 
     fn end(&mut self) {
-        self.stop.cancel();
         self.quit.cancel();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -7,7 +7,7 @@ use crate::{
     certs,
     counters::{Gauge, Rejected, add},
     frame::Frames,
-    io::{Inbound, Outbound, drain_from},
+    io::{Inbound, Outbound, drain_from, tune},
     limits::TCP_LINGER_MS,
     service::{ListenerId, Peer, Service, Transport},
     session,
@@ -26,8 +26,8 @@ use weir_types::Principal;
 /// How long to wait before the next attempt when the system can give no further connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A peer to turn away: why, and what the log says.
-type TurnedAway = (Rejected, String);
+/// A peer to turn away: why, and what the log says; `None`: it just went away.
+type TurnedAway = Option<(Rejected, String)>;
 
 /// Serves a bound socket.
 pub(super) fn start<S: Service>(
@@ -96,12 +96,10 @@ async fn connection<S: Service>(
             return;
         }
     };
-    // Both only make things better: small answers leave at once, dead peers are noticed.
-    let _ = stream.set_nodelay(true);
-    let _ = socket2::SockRef::from(&stream).set_keepalive(true);
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
     };
+    tune(&stream);
     let (principal, inbound, outbound) = match tls {
         None => {
             let (read, write) = stream.into_split();
@@ -119,8 +117,10 @@ async fn connection<S: Service>(
                     let (read, write) = tokio::io::split(TlsStream::from(*stream));
                     (principal, Inbound::Tls(read), Outbound::Tls(write))
                 }
-                Err((reason, detail)) => {
-                    counters.reject(reason, transport, remote, &detail);
+                Err(turned_away) => {
+                    if let Some((reason, detail)) = turned_away {
+                        counters.reject(reason, transport, remote, &detail);
+                    }
                     return;
                 }
             }
@@ -152,7 +152,7 @@ async fn secure(
     let accepting = acceptor.accept(stream).into_fallible();
     let accepted = timeout(time, accepting).await.map_err(|_| {
         let text = format!("no TLS handshake within {} s", time.as_secs());
-        (Rejected::HandshakeTime, text)
+        Some((Rejected::HandshakeTime, text))
     })?;
     let stream = match accepted {
         Ok(stream) => stream,
@@ -166,7 +166,7 @@ async fn secure(
     let first = certificates.first().map(AsRef::as_ref).unwrap_or_default();
     match certs::principal(first) {
         Ok(principal) => Ok((principal, Box::new(stream))),
-        Err(error) => Err((Rejected::NoPrincipal, error.to_string())),
+        Err(error) => Err(Some((Rejected::NoPrincipal, error.to_string()))),
     }
 }
 
@@ -195,15 +195,17 @@ fn why(error: &io::Error) -> TurnedAway {
                 }
                 _ => "the peer ended the handshake",
             };
-            return (Rejected::Handshake, format!("{text} ({alert:?})"));
+            return Some((Rejected::Handshake, format!("{text} ({alert:?})")));
         }
         Some(TlsError::InvalidMessage(_)) => {
             let text = "what came is not TLS; a client needs security.protocol=SSL here";
-            return (Rejected::Foreign, text.to_owned());
+            return Some((Rejected::Foreign, text.to_owned()));
         }
-        _ => Rejected::Handshake,
+        Some(_) => Rejected::Handshake,
+        // Whoever only looks whether the port is open needs no line in the log.
+        None => return None,
     };
-    (reason, words(reason, error))
+    Some((reason, words(reason, error)))
 }
 
 /// Why a client's certificate was refused.
