@@ -22,12 +22,12 @@ pub trait Inflate {
     ///
     /// # Errors
     /// What was wrong, in one sentence.
-    fn inflate(
-        &mut self,
+    fn inflate<'a>(
+        &'a mut self,
         compression: Compression,
-        payload: &[u8],
+        payload: &'a [u8],
         limit_bytes: usize,
-    ) -> Result<&[u8], String>;
+    ) -> Result<&'a [u8], String>;
 }
 
 /// A batch that may be appended.

@@ -1,1 +1,0 @@
-//! Tests of the producer against brokers in memory.

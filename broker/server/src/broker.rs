@@ -1,0 +1,467 @@
+//! A whole broker: opens what it keeps, starts its threads, listens, and takes it all down again
+//! in order.
+//!
+//! It introduces the parts to each other and holds no rule.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http;
+use crate::metrics::Metrics;
+use crate::probes;
+use crate::quorum::{Proposer, Quorum, QuorumError};
+use crate::session::{BrokerService, Shared, listener_name};
+use crate::settings::{Kind, Origin, Setting};
+use crate::shard::{self, Shard, ShardSender, ToShard};
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use weir_meta::command::RegisterBroker;
+use weir_meta::config::{ConfigSource, ConfigType};
+use weir_meta::{Command, Image, decide};
+use weir_net::{
+    Bound, Certs, CertsError, HostPort, Listener, ServeError, ServerConfig, ServerHandle,
+};
+use weir_node::front::{BrokerSetting, FrontConfig};
+use weir_node::{Node, NodeConfig};
+use weir_store::{CacheBudget, Disk, OpenError, RealDisk, Store, TailCache};
+use weir_types::{ShardId, TopicId};
+use weir_wire::ApiKey;
+
+/// Requests that were accepted get so long to finish when the broker stops.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// Numbers tried until one is free for UDP and TCP.
+const PORT_ATTEMPTS: usize = 64;
+
+/// Why a broker does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data folder cannot be made.
+    #[error("the data folder {} cannot be made: {source}", path.display())]
+    Folder {
+        /// Where.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The metadata cannot be opened.
+    #[error(transparent)]
+    Metadata(#[from] QuorumError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertsError),
+    /// A listener cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ServeError),
+    /// The metrics port cannot be used.
+    #[error(
+        "the metrics port {address} cannot be used: {source}; choose another with --set metrics.listen=HOST:PORT"
+    )]
+    MetricsPort {
+        /// Where.
+        address: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// This broker is not taken into the cluster.
+    #[error("the broker cannot register: {reason}")]
+    Register {
+        /// Why.
+        reason: String,
+    },
+    /// The system gives no thread or no random numbers.
+    #[error("the system refused {what}: {reason}")]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// A running broker. Dropping it stops it without waiting for requests under way; see
+/// [`Broker::shutdown`].
+#[derive(Debug)]
+pub struct Broker {
+    data: PathBuf,
+    profile: PathBuf,
+    image: Arc<ArcSwap<Image>>,
+    metrics: Arc<Metrics>,
+    metrics_address: Option<SocketAddr>,
+    ready: Arc<AtomicBool>,
+    stop: CancellationToken,
+    server: Option<ServerHandle>,
+    bound: Vec<Bound>,
+    threads: Threads,
+}
+
+/// The threads behind the listeners, in the order in which they stop.
+#[derive(Debug)]
+struct Threads {
+    shards: Vec<ShardSender>,
+    shard_threads: Vec<JoinHandle<()>>,
+    proposer: Option<Proposer>,
+    quorum_thread: Option<JoinHandle<()>>,
+    store: Option<Arc<Store>>,
+}
+
+impl Broker {
+    /// Starts a broker; it serves when this returns.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way, and what to do about it.
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        let data = config.data.clone();
+        std::fs::create_dir_all(&data).map_err(|source| StartError::Folder {
+            path: data.clone(),
+            source,
+        })?;
+        choose_ports(&mut config.listeners);
+        let (disk, store, shards, inboxes) = open_store(&config)?;
+        let certs = open_certificates(&config)?;
+        let mut quorum = Quorum::open(Arc::clone(&disk))?;
+        let clock = Clock::new();
+        register(&mut quorum, &config, clock)?;
+        let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
+        let (proposer, quorum_thread) = quorum
+            .start(Arc::clone(&image), shards.clone())
+            .map_err(|error| system("a thread", &error))?;
+        let mut threads = Threads {
+            shards: shards.clone(),
+            shard_threads: Vec::new(),
+            proposer: Some(proposer.clone()),
+            quorum_thread: Some(quorum_thread),
+            store: Some(Arc::clone(&store)),
+        };
+        let budget = CacheBudget::new(config.store.tail_cache_bytes());
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+            let shard = new_shard(id, &config, clock, &store, &budget, inbox, proposer.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("weir-shard-{index}"))
+                .spawn(move || shard.run())
+                .map_err(|error| system("a thread", &error))?;
+            threads.shard_threads.push(thread);
+        }
+        for shard in &shards {
+            shard.deliver(ToShard::Agreed {
+                image: image.load_full(),
+                proposal: None,
+            });
+        }
+        let metrics = Arc::new(Metrics::new(
+            ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
+        ));
+        probes::store(&metrics, &store);
+        let shared = Arc::new(Shared {
+            image: Arc::clone(&image),
+            shards,
+            metrics: Arc::clone(&metrics),
+            front: Arc::new(front_config(&config)),
+            clock,
+            next_request: AtomicU64::new(1),
+        });
+        let server_config = ServerConfig {
+            limits: config.limits.clone(),
+            local_role: config.plain_role,
+            ..ServerConfig::new(config.listeners.clone())
+        };
+        let server = weir_net::serve(server_config, &certs, Arc::new(BrokerService(shared)))?;
+        probes::net(&metrics, server.counters());
+        let mut broker = Self {
+            profile: certs.admin_file(),
+            data,
+            image,
+            metrics,
+            metrics_address: None,
+            ready: Arc::new(AtomicBool::new(false)),
+            stop: CancellationToken::new(),
+            bound: server.listeners().to_vec(),
+            server: Some(server),
+            threads,
+        };
+        if let Some(address) = config.metrics {
+            broker.serve_metrics(address).await?;
+        }
+        broker.ready.store(true, Ordering::Release);
+        Ok(broker)
+    }
+
+    async fn serve_metrics(&mut self, address: SocketAddr) -> Result<(), StartError> {
+        let failed = |source| StartError::MetricsPort { address, source };
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(failed)?;
+        self.metrics_address = listener.local_addr().ok();
+        let serving = http::serve(
+            listener,
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.ready),
+            self.stop.clone(),
+        );
+        tokio::spawn(serving);
+        Ok(())
+    }
+
+    /// The listeners as they came to be.
+    #[must_use]
+    pub fn listeners(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The admin's profile.
+    #[must_use]
+    pub fn profile(&self) -> &Path {
+        &self.profile
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// What has been agreed so far.
+    #[must_use]
+    pub fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    /// Stops in good order: no new requests, those accepted are finished, the log is closed
+    /// cleanly.
+    pub async fn shutdown(mut self) {
+        self.ready.store(false, Ordering::Release);
+        self.stop.cancel();
+        if let Some(server) = self.server.take()
+            && server.shutdown(SHUTDOWN_GRACE).await == weir_net::Shutdown::CutShort
+        {
+            tracing::warn!("some requests were not finished in time and were cut off");
+        }
+        self.threads.end();
+    }
+}
+
+impl Threads {
+    fn end(&mut self) {
+        for shard in &self.shards {
+            shard.deliver(ToShard::Stop);
+        }
+        if let Some(proposer) = self.proposer.take() {
+            proposer.stop();
+        }
+        for thread in self
+            .shard_threads
+            .drain(..)
+            .chain(self.quorum_thread.take())
+        {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the broker had panicked");
+            }
+        }
+        // The shards have left; whoever else still holds the store only looks at its figures.
+        if let Some(Err(error)) = self
+            .store
+            .take()
+            .and_then(Arc::into_inner)
+            .map(Store::close)
+        {
+            tracing::error!(%error, "the log was not closed cleanly; the next start repairs it");
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+type Opened = (
+    Arc<dyn Disk>,
+    Arc<Store>,
+    Vec<ShardSender>,
+    Vec<Receiver<ToShard>>,
+);
+
+/// Opens the log, whose events go to the shards' queues.
+fn open_store(config: &Config) -> Result<Opened, StartError> {
+    let folder = config.data.join("log");
+    let disk: Arc<dyn Disk> =
+        Arc::new(
+            RealDisk::open(&folder).map_err(|source| StartError::Folder {
+                path: folder,
+                source,
+            })?,
+        );
+    let (shards, inboxes): (Vec<_>, Vec<_>) = (0..config.shards).map(|_| shard::queue()).unzip();
+    let routes = shards.clone();
+    let sink = move |shard: ShardId, events| {
+        if let Some(shard) = routes.get(usize::from(shard.0)) {
+            shard.deliver(ToShard::Log(events));
+        }
+    };
+    let mut store_config = config.store.clone();
+    store_config.new_store_id = u64::from_be_bytes(random()?);
+    let (store, report) = Store::open(store_config, Arc::clone(&disk), sink)?;
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(
+        partitions = report.partitions,
+        files = report.files,
+        repaired = report.repaired,
+        "the log is open"
+    );
+    Ok((disk, Arc::new(store), shards, inboxes))
+}
+
+fn open_certificates(config: &Config) -> Result<Certs, StartError> {
+    let names = weir_net::certificate_names(&config.listeners);
+    let bootstrap = config.listeners.first().map_or_else(
+        || HostPort {
+            host: "127.0.0.1".to_owned(),
+            port: 9092,
+        },
+        |first| first.advertised(first.spec.address.port),
+    );
+    Ok(Certs::open(&config.data, &names, &bootstrap)?)
+}
+
+/// A listener on port 0 gets a port now, because the cluster is told it before it listens; what
+/// was one bare address stays one number for UDP and TCP.
+fn choose_ports(listeners: &mut [Listener]) {
+    let mut chosen: Vec<(String, u16)> = Vec::new();
+    for listener in listeners {
+        let address = &mut listener.spec.address;
+        if address.port != 0 {
+            continue;
+        }
+        let known = chosen.iter().position(|(host, _)| *host == address.host);
+        let port = match known {
+            Some(index) => Some(chosen.remove(index).1),
+            None => free_port(&address.host).inspect(|port| {
+                chosen.push((address.host.clone(), *port));
+            }),
+        };
+        address.port = port.unwrap_or(0);
+    }
+}
+
+/// A number that is free for UDP and for TCP at this moment.
+fn free_port(host: &str) -> Option<u16> {
+    (0..PORT_ATTEMPTS).find_map(|_| {
+        let tcp = TcpListener::bind((host, 0)).ok()?;
+        let port = tcp.local_addr().ok()?.port();
+        UdpSocket::bind((host, port)).ok().map(|_| port)
+    })
+}
+
+/// Registers this broker, which also begins a new leader epoch for the partitions it leads.
+fn register(quorum: &mut Quorum, config: &Config, clock: Clock) -> Result<(), StartError> {
+    let listener = |(index, listener): (usize, &Listener)| weir_meta::Listener {
+        name: listener_name(index).into(),
+        host: listener.advertised(listener.spec.address.port).host.into(),
+        port: listener.advertised(listener.spec.address.port).port,
+    };
+    let command = Command::RegisterBroker(RegisterBroker {
+        id: config.node_id,
+        new_cluster_id: TopicId(random()?).to_string().into(),
+        listeners: config.listeners.iter().enumerate().map(listener).collect(),
+        rack: None,
+    });
+    let decision =
+        decide(quorum.image(), clock.now(), &command).map_err(|error| StartError::Register {
+            reason: error.to_string(),
+        })?;
+    Ok(quorum.agree(&decision.records)?)
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| system("random numbers", &error))?;
+    Ok(bytes)
+}
+
+fn system(what: &'static str, error: &dyn std::fmt::Display) -> StartError {
+    StartError::System {
+        what,
+        reason: error.to_string(),
+    }
+}
+
+fn new_shard(
+    id: ShardId,
+    config: &Config,
+    clock: Clock,
+    store: &Arc<Store>,
+    budget: &Arc<CacheBudget>,
+    inbox: Receiver<ToShard>,
+    proposer: Proposer,
+) -> Shard {
+    let node = NodeConfig {
+        statics: Arc::clone(&config.topic_defaults),
+        retention_check_interval_ms: config.retention_check_interval_ms,
+        producer_expiration_ms: config.producer_expiration_ms,
+        ..NodeConfig::new(id, config.shards, config.node_id)
+    };
+    Shard {
+        id,
+        node: Node::new(clock.now(), node),
+        clock,
+        store: Arc::clone(store),
+        tail: TailCache::new(Arc::clone(budget)),
+        inbox,
+        propose: Box::new(move |shard, proposal, records| {
+            proposer.propose(shard, proposal, records)
+        }),
+        replies: HashMap::new(),
+        commands: Vec::new(),
+        effects: Vec::new(),
+    }
+}
+
+fn front_config(config: &Config) -> FrontConfig {
+    let setting = |(setting, value, origin): (Setting, &str, &Origin)| BrokerSetting {
+        name: setting.name.to_owned(),
+        value: Some(value.to_owned()),
+        source: match origin {
+            Origin::Default => ConfigSource::Default,
+            _ => ConfigSource::StaticBroker,
+        },
+        kind: match setting.kind {
+            Kind::Text | Kind::Choice(_) => ConfigType::String,
+            Kind::List => ConfigType::List,
+            Kind::Boolean => ConfigType::Boolean,
+            Kind::Number { .. } => ConfigType::Long,
+            Kind::TopicDefault(key) => key.kind,
+        },
+        doc: setting.doc.to_owned(),
+        sensitive: false,
+    };
+    FrontConfig {
+        statics: Arc::clone(&config.topic_defaults),
+        auto_create_topics: config.auto_create_topics,
+        num_partitions: config.num_partitions,
+        log_dir: config.data.join("log").display().to_string(),
+        broker_settings: config.settings.iter().map(setting).collect(),
+        ..FrontConfig::new(config.shards, config.node_id)
+    }
+}

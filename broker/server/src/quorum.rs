@@ -1,0 +1,191 @@
+//! The quorum of one: agrees on metadata by writing it to this broker's own metadata log.
+//!
+//! A cluster replaces this adapter and nothing else. It holds no rule: what the records mean is
+//! `weir-meta`'s business.
+
+use crate::shard::{ShardSender, ToShard};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use thiserror::Error;
+use weir_meta::{Image, MetaRecord, decode_all, encode_all};
+use weir_node::event::ProposalId;
+use weir_store::{Disk, MetaLog};
+use weir_types::ShardId;
+
+/// Proposals that may wait; each shard has at most one under way.
+const PROPOSALS_MAX: usize = 4096;
+/// Entries after which the log is replaced by a snapshot.
+const SNAPSHOT_ENTRIES: usize = 10_000;
+
+/// Why the metadata cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum QuorumError {
+    /// The metadata log cannot be opened.
+    #[error(transparent)]
+    Open(#[from] weir_store::OpenError),
+    /// The metadata log cannot be written.
+    #[error(transparent)]
+    Write(#[from] weir_store::MetaLogError),
+    /// The snapshot is too short to be one.
+    #[error("the metadata snapshot is cut short; restore the data folder from a backup")]
+    Snapshot,
+    /// A record cannot be read.
+    #[error("metadata entry {index} cannot be read: {source}")]
+    Record {
+        /// Its index in the agreed log.
+        index: u64,
+        /// What is wrong.
+        source: weir_meta::DecodeError,
+    },
+}
+
+enum Message {
+    Propose {
+        shard: ShardId,
+        proposal: ProposalId,
+        records: Vec<MetaRecord>,
+    },
+    Stop,
+}
+
+/// The way to propose.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposer(SyncSender<Message>);
+
+impl Proposer {
+    /// Proposes records on behalf of a shard, which is told what becomes of them.
+    pub(crate) fn propose(&self, shard: ShardId, proposal: ProposalId, records: Vec<MetaRecord>) {
+        let _stopped = self.0.send(Message::Propose {
+            shard,
+            proposal,
+            records,
+        });
+    }
+
+    /// Ends the adapter's thread when what was proposed before is done.
+    pub(crate) fn stop(&self) {
+        let _stopped = self.0.send(Message::Stop);
+    }
+}
+
+/// The adapter, before its thread runs.
+pub(crate) struct Quorum {
+    disk: Arc<dyn Disk>,
+    log: MetaLog,
+    image: Image,
+    entries_since_snapshot: usize,
+}
+
+impl Quorum {
+    /// Opens the metadata log and rebuilds the image from it.
+    pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Self, QuorumError> {
+        let (log, image, entries_since_snapshot) = load(&disk)?;
+        Ok(Self {
+            disk,
+            log,
+            image,
+            entries_since_snapshot,
+        })
+    }
+
+    /// What has been agreed so far.
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Agrees on records: durable first, then applied.
+    pub(crate) fn agree(&mut self, records: &[MetaRecord]) -> Result<(), QuorumError> {
+        self.log.append(&[encode_all(records)])?;
+        self.image.apply_entry(self.image.applied() + 1, records);
+        self.entries_since_snapshot += 1;
+        if self.entries_since_snapshot >= SNAPSHOT_ENTRIES {
+            let mut snapshot = self.image.applied().to_be_bytes().to_vec();
+            snapshot.extend_from_slice(&encode_all(&self.image.to_records()));
+            self.log.snapshot(&snapshot)?;
+            self.entries_since_snapshot = 0;
+        }
+        Ok(())
+    }
+
+    /// Reads everything anew after a failure, because what reached the disk is not known.
+    fn reload(&mut self) -> Result<(), QuorumError> {
+        (self.log, self.image, self.entries_since_snapshot) = load(&self.disk)?;
+        Ok(())
+    }
+
+    /// Starts the thread that agrees on what shards propose and tells every shard.
+    pub(crate) fn start(
+        mut self,
+        published: Arc<ArcSwap<Image>>,
+        shards: Vec<ShardSender>,
+    ) -> std::io::Result<(Proposer, std::thread::JoinHandle<()>)> {
+        let (sender, receiver) = sync_channel(PROPOSALS_MAX);
+        let run = move || self.run(&receiver, &published, &shards);
+        let thread = std::thread::Builder::new()
+            .name("weir-quorum".into())
+            .spawn(run)?;
+        Ok((Proposer(sender), thread))
+    }
+
+    fn run(
+        &mut self,
+        inbox: &Receiver<Message>,
+        published: &ArcSwap<Image>,
+        shards: &[ShardSender],
+    ) {
+        while let Ok(Message::Propose {
+            shard,
+            proposal,
+            records,
+        }) = inbox.recv()
+        {
+            let agreed = self.agree(&records);
+            if let Err(error) = &agreed {
+                tracing::error!(%error, "metadata could not be written; reading it anew");
+                if let Err(error) = self.reload() {
+                    tracing::error!(%error, "metadata cannot be read; administration stops until a restart");
+                }
+            }
+            let image = Arc::new(self.image.clone());
+            published.store(Arc::clone(&image));
+            for (index, to) in shards.iter().enumerate() {
+                let own = agreed.is_ok() && index == usize::from(shard.0);
+                let proposal = own.then_some(proposal);
+                to.deliver(ToShard::Agreed {
+                    image: Arc::clone(&image),
+                    proposal,
+                });
+            }
+            if agreed.is_err()
+                && let Some(to) = shards.get(usize::from(shard.0))
+            {
+                to.deliver(ToShard::Refused(proposal));
+            }
+        }
+    }
+}
+
+fn load(disk: &Arc<dyn Disk>) -> Result<(MetaLog, Image, usize), QuorumError> {
+    let (log, (snapshot, entries)) = MetaLog::open(disk)?;
+    let mut image = match snapshot {
+        None => Image::default(),
+        Some(snapshot) => {
+            let Some((applied, records)) = snapshot.split_first_chunk() else {
+                return Err(QuorumError::Snapshot);
+            };
+            let records = decode_all(records).map_err(|source| QuorumError::Record {
+                index: u64::from_be_bytes(*applied),
+                source,
+            })?;
+            Image::from_records(u64::from_be_bytes(*applied), &records)
+        }
+    };
+    for bytes in &entries {
+        let index = image.applied() + 1;
+        let records = decode_all(bytes).map_err(|source| QuorumError::Record { index, source })?;
+        image.apply_entry(index, &records);
+    }
+    Ok((log, image, entries.len()))
+}

@@ -1,0 +1,290 @@
+//! One client's stream of requests: bytes to typed request, through the `Front` to the shards,
+//! and the shards' answers back to bytes.
+//!
+//! A session calls the pure `Front` for every decision. It never waits inside `call`: what must
+//! be in order (decoding, validating, handing to the shards) happens before the future is made.
+
+use crate::clock::Clock;
+use crate::inflate::Inflater;
+use crate::metrics::{ApiMetrics, Metrics};
+use crate::shard::{ShardSender, ToShard};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::oneshot;
+use weir_meta::Image;
+use weir_net::{Close, Peer};
+use weir_node::event::RequestId;
+use weir_node::front::{self, Call, Context, Finish, Front, FrontConfig, Join, Plan};
+use weir_node::request::Answer;
+use weir_types::{ErrorCode, ShardId};
+use weir_wire::{Request, RequestError, Response, decode_request, encode_response};
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) image: Arc<ArcSwap<Image>>,
+    pub(crate) shards: Vec<ShardSender>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) front: Arc<FrontConfig>,
+    pub(crate) clock: Clock,
+    pub(crate) next_request: AtomicU64,
+}
+
+/// The name under which the cluster knows a listener, by its place in the configuration.
+pub(crate) fn listener_name(index: usize) -> String {
+    format!("listener-{index}")
+}
+
+/// The broker as its listeners see it.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerService(pub(crate) Arc<Shared>);
+
+impl weir_net::Service for BrokerService {
+    type Session = ClientSession;
+
+    fn open(&self, peer: Peer) -> ClientSession {
+        ClientSession {
+            shared: Arc::clone(&self.0),
+            front: Front::new(Arc::clone(&self.0.front)),
+            context: Context {
+                listener: listener_name(usize::from(peer.listener.0)).into(),
+                principal: peer.principal,
+            },
+            inflater: Inflater::default(),
+        }
+    }
+}
+
+/// One client's stream.
+#[derive(Debug)]
+pub(crate) struct ClientSession {
+    shared: Arc<Shared>,
+    front: Front,
+    context: Context,
+    inflater: Inflater,
+}
+
+/// What remains of a request when `call` returns.
+enum Remaining {
+    /// Nothing: the answer is there.
+    Done(Result<weir_net::Answer, Close>),
+    /// The shards' answers.
+    Shards(Box<Waiting>),
+}
+
+/// A request whose parts are with the shards.
+struct Waiting {
+    reply: Reply,
+    join: Join,
+    parts: FuturesUnordered<Part>,
+    progress: Progress,
+}
+
+/// The parts that still wait. A session that goes away, or that has enough, hurries them.
+struct Progress {
+    shared: Arc<Shared>,
+    asked: Vec<Option<(ShardId, RequestId)>>,
+}
+
+/// What it takes to turn a response into bytes.
+struct Reply {
+    metrics: Option<ApiMetrics>,
+    received: Instant,
+    correlation_id: i32,
+    version: i16,
+}
+
+type Part = BoxFuture<'static, (usize, Answer)>;
+
+impl weir_net::Session for ClientSession {
+    fn call(
+        &mut self,
+        frame: Bytes,
+    ) -> impl Future<Output = Result<weir_net::Answer, Close>> + Send + 'static {
+        let remaining = self.begin(frame);
+        async move {
+            match remaining {
+                Remaining::Done(answer) => answer,
+                Remaining::Shards(waiting) => waiting.finish().await,
+            }
+        }
+    }
+}
+
+impl ClientSession {
+    /// Everything about a request that must happen in the order of arrival.
+    fn begin(&mut self, frame: Bytes) -> Remaining {
+        let received = Instant::now();
+        let size = frame.len();
+        let (header, request) = match decode_request(frame) {
+            Ok(decoded) => decoded,
+            Err(error) => return Remaining::Done(refuse(&error)),
+        };
+        let metrics = self.shared.metrics.api(header.api_key).cloned();
+        if let Some(metrics) = &metrics {
+            metrics.received(size);
+        }
+        let reply = Reply {
+            metrics,
+            received,
+            correlation_id: header.correlation_id,
+            version: header.api_version,
+        };
+        match self.plan(header.api_version, request) {
+            Ok(Plan::Answer(response)) => Remaining::Done(reply.encode(&response)),
+            Ok(Plan::Silent) => Remaining::Done(Ok(None)),
+            Ok(Plan::Close { reason }) => {
+                reply.failed();
+                Remaining::Done(Err(Close::new(reason)))
+            }
+            Ok(Plan::Parts { parts, join }) => {
+                Remaining::Shards(Box::new(self.ask(reply, parts, join)))
+            }
+            Err(close) => Remaining::Done(Err(close)),
+        }
+    }
+
+    fn plan(&mut self, version: i16, request: Request) -> Result<Plan, Close> {
+        let mut no_random = None;
+        let mut random = || {
+            let mut bytes = [0; 16];
+            no_random = getrandom::fill(&mut bytes).err().or(no_random);
+            bytes
+        };
+        let mut call = Call {
+            now: self.shared.clock.now(),
+            image: &self.shared.image.load_full(),
+            context: &self.context,
+            version,
+            inflate: &mut self.inflater,
+            random: &mut random,
+        };
+        let plan = self.front.accept(&mut call, request);
+        match no_random {
+            None => Ok(plan),
+            Some(error) => Err(Close::new(format!(
+                "the system gives no random numbers: {error}"
+            ))),
+        }
+    }
+
+    fn ask(&self, reply: Reply, asks: Vec<front::Part>, join: Join) -> Waiting {
+        let parts = FuturesUnordered::new();
+        let mut asked = Vec::with_capacity(asks.len());
+        for (index, front::Part { shard, seen, ask }) in asks.into_iter().enumerate() {
+            let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+            let (sender, receiver) = oneshot::channel();
+            let message = ToShard::Ask {
+                id,
+                seen,
+                ask,
+                reply: sender,
+            };
+            let offered = self
+                .shared
+                .shards
+                .get(usize::from(shard.0))
+                .is_some_and(|shard| shard.offer(message).is_ok());
+            asked.push(offered.then_some((shard, id)));
+            // A full queue, or a shard that leaves, drops the sender: the same refusal.
+            let answer = async move {
+                let refused = Answer::Refused(ErrorCode::BrokerNotAvailable);
+                (index, receiver.await.unwrap_or(refused))
+            };
+            parts.push(answer.boxed());
+        }
+        let progress = Progress {
+            shared: Arc::clone(&self.shared),
+            asked,
+        };
+        Waiting {
+            reply,
+            join,
+            parts,
+            progress,
+        }
+    }
+}
+
+impl Waiting {
+    async fn finish(self: Box<Self>) -> Result<weir_net::Answer, Close> {
+        let Self {
+            reply,
+            mut join,
+            mut parts,
+            mut progress,
+        } = *self;
+        while let Some((index, answer)) = parts.next().await {
+            progress.answered(index);
+            if join.absorb(index, answer) {
+                progress.hurry();
+            }
+        }
+        let image = progress.shared.image.load_full();
+        match join.finish(&image, &mut Inflater::default()) {
+            Finish::Answer(response) => reply.encode(&response),
+            Finish::Silent => Ok(None),
+            Finish::Close { reason } => {
+                reply.failed();
+                Err(Close::new(reason))
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn answered(&mut self, index: usize) {
+        if let Some(asked) = self.asked.get_mut(index) {
+            *asked = None;
+        }
+    }
+
+    fn hurry(&self) {
+        for (shard, id) in self.asked.iter().flatten() {
+            if let Some(shard) = self.shared.shards.get(usize::from(shard.0)) {
+                // A full queue: the poll ends by its own time.
+                let _full = shard.offer(ToShard::Hurry(*id));
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.hurry();
+    }
+}
+
+impl Reply {
+    fn failed(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.failed();
+        }
+    }
+
+    fn encode(&self, response: &Response) -> Result<weir_net::Answer, Close> {
+        let encoded = encode_response(self.correlation_id, self.version, response);
+        let segments = encoded.map_err(|error| {
+            tracing::error!(%error, api = %response.api(), "an answer cannot be written");
+            Close::new(format!("the answer cannot be written: {error}"))
+        })?;
+        if let Some(metrics) = &self.metrics {
+            let bytes = segments.iter().map(Bytes::len).sum();
+            metrics.answered(bytes, self.received.elapsed());
+        }
+        Ok(Some(segments))
+    }
+}
+
+/// What a request that cannot be read is answered: as the protocol has it, or not at all.
+fn refuse(error: &RequestError) -> Result<weir_net::Answer, Close> {
+    match error.answer() {
+        Some(segments) => Ok(Some(segments)),
+        None => Err(Close::new(error.to_string())),
+    }
+}

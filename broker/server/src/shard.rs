@@ -1,0 +1,257 @@
+//! The shard loop: one thread that owns one `Node`, feeds it events in the order in which they
+//! arrive and carries its effects out. Nothing in it is locked, and it holds no rule of its own.
+
+use crate::clock::Clock;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use weir_meta::Image;
+use weir_node::Node;
+use weir_node::event::{Effect, Event, Notice, ProposalId, RequestId};
+use weir_node::request::{Answer, Ask};
+use weir_store::{Store, TailCache};
+use weir_types::log::{LogCommand, LogEvent};
+use weir_types::{Now, ShardId};
+
+/// Messages that may wait for a shard.
+const SHARD_QUEUE_MAX: usize = 65_536;
+/// Messages taken before the shard looks at its timers again.
+const SHARD_TURN_MAX: usize = 256;
+
+/// What a shard is told.
+pub(crate) enum ToShard {
+    /// A session asks.
+    Ask {
+        /// The session's number for it.
+        id: RequestId,
+        /// The entry of the image by which it was split.
+        seen: u64,
+        /// What.
+        ask: Ask,
+        /// Where the answer goes; gone when the session is.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// A session no longer wants to wait.
+    Hurry(RequestId),
+    /// The store answers.
+    Log(Vec<LogEvent>),
+    /// Metadata was agreed.
+    Agreed {
+        /// What holds now.
+        image: Arc<Image>,
+        /// This shard's own proposal, if it was.
+        proposal: Option<ProposalId>,
+    },
+    /// This shard's proposal failed.
+    Refused(ProposalId),
+    /// Leave.
+    Stop,
+}
+
+/// A shard as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardSender(SyncSender<ToShard>);
+
+impl ShardSender {
+    /// Hands a session's message over without waiting; a full queue gives it back.
+    pub(crate) fn offer(&self, message: ToShard) -> Result<(), TrySendError<ToShard>> {
+        self.0.try_send(message)
+    }
+
+    /// Hands over what must not get lost, waiting for room. A shard that has left needs nothing.
+    pub(crate) fn deliver(&self, message: ToShard) {
+        let _left = self.0.send(message);
+    }
+}
+
+/// Makes a shard's queue.
+pub(crate) fn queue() -> (ShardSender, Receiver<ToShard>) {
+    let (sender, receiver) = sync_channel(SHARD_QUEUE_MAX);
+    (ShardSender(sender), receiver)
+}
+
+/// Where a shard's proposals go.
+pub(crate) type Propose = Box<dyn Fn(ShardId, ProposalId, Vec<weir_meta::MetaRecord>) + Send>;
+
+/// Everything one shard thread owns.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) node: Node,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<Store>,
+    pub(crate) tail: TailCache,
+    pub(crate) inbox: Receiver<ToShard>,
+    pub(crate) propose: Propose,
+    pub(crate) replies: HashMap<RequestId, oneshot::Sender<Answer>>,
+    /// Commands of this turn, for the store.
+    pub(crate) commands: Vec<LogCommand>,
+    /// Room for effects, kept from step to step.
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Shard {
+    /// Runs until told to stop or until nobody can tell it anything.
+    pub(crate) fn run(mut self) {
+        loop {
+            let Some(message) = self.wait() else { return };
+            let now = self.clock.now();
+            if !self.take(now, message) {
+                return;
+            }
+            // What has piled up meanwhile is taken in one turn, but never so much that timers
+            // would wait for long; the log gets the commands of the whole turn at once.
+            for _ in 1..SHARD_TURN_MAX {
+                let Ok(message) = self.inbox.try_recv() else {
+                    break;
+                };
+                if !self.take(now, Some(message)) {
+                    return;
+                }
+            }
+            self.store.submit_all(self.id, self.commands.drain(..));
+        }
+    }
+
+    /// The next message, or `Some(None)` when a timer is due; nothing when there are no more.
+    fn wait(&self) -> Option<Option<ToShard>> {
+        let left = self
+            .node
+            .next_wake()
+            .0
+            .saturating_sub(self.clock.now().tick.0);
+        match self.inbox.recv_timeout(Duration::from_millis(left)) {
+            Ok(message) => Some(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Some(None),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Takes one message; `false` means "leave".
+    fn take(&mut self, now: Now, message: Option<ToShard>) -> bool {
+        let event = match message {
+            None => Event::Wake,
+            Some(ToShard::Ask {
+                id,
+                seen,
+                ask,
+                reply,
+            }) => {
+                self.replies.insert(id, reply);
+                Event::Ask { id, seen, ask }
+            }
+            Some(ToShard::Hurry(id)) => Event::Hurry { id },
+            Some(ToShard::Log(events)) => {
+                for event in events {
+                    heed(&mut self.tail, &event);
+                    self.step(now, Event::Log(event));
+                }
+                return true;
+            }
+            Some(ToShard::Agreed { image, proposal }) => Event::Agreed { image, proposal },
+            Some(ToShard::Refused(proposal)) => Event::Refused { proposal },
+            Some(ToShard::Stop) => return false,
+        };
+        self.step(now, event);
+        true
+    }
+
+    /// One event, and whatever it leads to at once: a read that the tail cache answers is an
+    /// event of its own.
+    fn step(&mut self, now: Now, event: Event) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.node.step(now, event, &mut effects);
+        let mut answered = VecDeque::new();
+        loop {
+            for effect in effects.drain(..) {
+                answered.extend(self.carry_out(effect));
+            }
+            let Some(event) = answered.pop_front() else {
+                break;
+            };
+            self.node.step(now, Event::Log(event), &mut effects);
+        }
+        self.effects = effects;
+    }
+
+    /// Carries out one effect; a read that the tail cache can answer gives its event.
+    fn carry_out(&mut self, effect: Effect) -> Option<LogEvent> {
+        match effect {
+            Effect::Answer { id, answer } => {
+                if let Some(reply) = self.replies.remove(&id) {
+                    // A session that is gone wants no answer.
+                    let _gone = reply.send(answer);
+                }
+            }
+            Effect::Propose { proposal, records } => (self.propose)(self.id, proposal, records),
+            Effect::Notice(notice) => tell(&notice),
+            Effect::Log(command) => {
+                match &command {
+                    LogCommand::Read {
+                        token,
+                        partition,
+                        from,
+                        below,
+                        bytes_max,
+                    } => {
+                        let cached = self.tail.lookup(*partition, *from, *below, *bytes_max);
+                        if let Some(batches) = cached {
+                            return Some(LogEvent::ReadDone {
+                                token: *token,
+                                batches: Ok(batches),
+                            });
+                        }
+                    }
+                    LogCommand::Append {
+                        partition, batch, ..
+                    } => {
+                        self.tail.insert(*partition, batch.clone());
+                    }
+                    LogCommand::Delete { partitions } => {
+                        for partition in partitions {
+                            self.tail.remove(*partition);
+                        }
+                    }
+                    _ => {}
+                }
+                self.commands.push(command);
+            }
+        }
+        None
+    }
+}
+
+/// What the cache must no longer serve: batches that the log has lost.
+fn heed(tail: &mut TailCache, event: &LogEvent) {
+    match event {
+        LogEvent::Truncated { partition, state } => tail.truncate(*partition, state.end),
+        LogEvent::Failed { partition, .. } | LogEvent::Offline { partition, .. } => {
+            tail.remove(*partition);
+        }
+        _ => {}
+    }
+}
+
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::Offline { partition, reason } => {
+            tracing::error!(
+                topic = %partition.topic, partition = partition.index.0, reason,
+                "a partition is offline"
+            );
+        }
+        Notice::DiskFailed {
+            partition,
+            from,
+            lost_acknowledged,
+            reason,
+        } => {
+            tracing::error!(
+                topic = %partition.topic, partition = partition.index.0, from = from.0,
+                lost_acknowledged, reason,
+                "the disk failed under a partition; its log goes on from the last flushed offset"
+            );
+        }
+    }
+}
