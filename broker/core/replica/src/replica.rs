@@ -318,6 +318,12 @@ impl Replica {
         &self.producers
     }
 
+    /// Where each leader epoch began.
+    #[must_use]
+    pub fn epochs(&self) -> &[(LeaderEpoch, Offset)] {
+        self.epochs.entries()
+    }
+
     /// Live bytes.
     #[must_use]
     pub const fn size_bytes(&self) -> u64 {

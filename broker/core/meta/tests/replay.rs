@@ -1,0 +1,208 @@
+//! Property tests: the records are all there is. Replaying them, through their bytes, gives the
+//! live image; a snapshot with the records behind it gives it too.
+
+use proptest::prelude::*;
+use weir_meta::{
+    Command, Image, MetaRecord, StaticDefaults, TopicConfig,
+    command::{
+        AlterConfigs, AlterResource, ConfigChanges, ConfigResource, CreatePartitions, CreateTopics,
+        NewPartitions, NewTopic, RegisterBroker, TopicRef,
+    },
+    config::{TOPIC_CONFIGS, describe_topic, find},
+    decide, decode_all, encode_all,
+};
+use weir_types::{BrokerId, Now, TopicId};
+
+fn name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "c.d", "c_d", "__x", "bad name"]).prop_map(String::from)
+}
+
+fn config() -> impl Strategy<Value = (String, Option<String>)> + Clone {
+    let keys = vec![
+        "retention.ms",
+        "max.message.bytes",
+        "cleanup.policy",
+        "nope",
+    ];
+    let values = vec![None, Some("5"), Some("delete"), Some("-1")];
+    (prop::sample::select(keys), prop::sample::select(values))
+        .prop_map(|(key, value)| (key.to_string(), value.map(String::from)))
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let register = (0..3i32).prop_map(|id| {
+        Command::RegisterBroker(RegisterBroker {
+            id: BrokerId(id),
+            new_cluster_id: "cluster".into(),
+            listeners: Vec::new(),
+            rack: Some("rack".into()),
+        })
+    });
+    let configs = prop::collection::vec(config(), 0..3);
+    let topic = (any::<u8>(), name(), -1..4i32, -1..3i16, configs.clone()).prop_map(
+        |(id, name, num_partitions, replication_factor, configs)| NewTopic {
+            id: TopicId([id; 16]),
+            name,
+            num_partitions,
+            replication_factor,
+            assignments: Vec::new(),
+            configs,
+        },
+    );
+    let create = (prop::collection::vec(topic, 0..3), any::<bool>()).prop_map(|(topics, only)| {
+        Command::CreateTopics(CreateTopics {
+            topics,
+            validate_only: only,
+            num_partitions_default: 2,
+            replication_factor_default: 1,
+        })
+    });
+    let delete = prop::collection::vec(name(), 0..3)
+        .prop_map(|names| Command::DeleteTopics(names.into_iter().map(TopicRef::Name).collect()));
+    let grow = (name(), -1..9i32).prop_map(|(name, count)| {
+        Command::CreatePartitions(CreatePartitions {
+            topics: vec![NewPartitions {
+                name,
+                count,
+                assignments: None,
+            }],
+            validate_only: false,
+        })
+    });
+    let alter = (name(), configs).prop_map(|(name, configs)| {
+        Command::AlterConfigs(AlterConfigs {
+            resources: vec![AlterResource {
+                resource: ConfigResource::Topic(name),
+                changes: ConfigChanges::Replace(configs),
+            }],
+            validate_only: false,
+        })
+    });
+    prop_oneof![
+        1 => register,
+        3 => create,
+        1 => delete,
+        2 => grow,
+        2 => alter,
+        1 => Just(Command::AllocateProducerIds)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn records_are_all_there_is(commands in prop::collection::vec(command(), 0..40), cut in 0..40usize) {
+        let mut live = Image::default();
+        let mut log: Vec<(u64, Vec<MetaRecord>)> = Vec::new();
+        let mut snapshot = (0, Vec::new());
+        for (at, command) in commands.iter().enumerate() {
+            let before = live.clone();
+            let decided = decide(&live, Now::default(), command);
+            prop_assert_eq!(&before, &live, "decide changes nothing");
+            if let Ok(decision) = decided {
+                let index = live.applied() + 1;
+                live.apply_entry(index, &decision.records);
+                live.check();
+                log.push((index, decode_all(&encode_all(&decision.records)).unwrap()));
+            }
+            if at == cut {
+                snapshot = (live.applied(), encode_all(&live.to_records()));
+            }
+        }
+        let mut replayed = Image::default();
+        for (index, records) in &log {
+            replayed.apply_entry(*index, records);
+        }
+        prop_assert_eq!(&replayed, &live);
+        let mut restored = Image::from_records(snapshot.0, &decode_all(&snapshot.1).unwrap());
+        for (index, records) in log.iter().filter(|(index, _)| *index > snapshot.0) {
+            restored.apply_entry(*index, records);
+        }
+        prop_assert_eq!(&restored, &live);
+        prop_assert_eq!(encode_all(&restored.to_records()), encode_all(&live.to_records()));
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _either = decode_all(&bytes);
+    }
+
+    #[test]
+    fn cut_records_are_refused(commands in prop::collection::vec(command(), 1..10), cut in any::<prop::sample::Index>()) {
+        let mut image = Image::default();
+        for command in &commands {
+            if let Ok(decision) = decide(&image, Now::default(), command) {
+                image.apply_entry(image.applied() + 1, &decision.records);
+            }
+        }
+        for record in image.to_records() {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            bytes.truncate(cut.index(bytes.len()));
+            prop_assert!(bytes.is_empty() || decode_all(&bytes).is_err());
+        }
+    }
+}
+
+#[test]
+fn unknown_records_are_named() {
+    let error = decode_all(&[200, 3]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "metadata record type 200 version 3 is not known to this version of Weir"
+    );
+}
+
+#[test]
+fn the_table_is_in_order_and_takes_its_own_defaults() {
+    assert!(TOPIC_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
+    for key in TOPIC_CONFIGS {
+        assert!(find(key.name).is_some());
+        key.check(key.default).unwrap();
+        assert!(key.doc.ends_with('.'), "{}", key.name);
+    }
+}
+
+#[test]
+fn nearer_settings_count() {
+    let mut statics = StaticDefaults::default();
+    statics.set("log.retention.ms", "100").unwrap();
+    statics.set("max.message.bytes", "7").unwrap();
+    assert_eq!(
+        statics.set("log.retention.m", "1").unwrap_err(),
+        "there is no setting 'log.retention.m'; did you mean 'log.retention.ms'?"
+    );
+    let mut image = Image::default();
+    let id = TopicId([1; 16]);
+    let set = |value: &str| Some(value.to_string());
+    image.apply_entry(
+        1,
+        &[
+            MetaRecord::Topic {
+                id,
+                name: "t".into(),
+                created_at: weir_types::TimestampMs(0),
+            },
+            MetaRecord::DefaultConfig {
+                name: "retention.ms".into(),
+                value: set("200"),
+            },
+            MetaRecord::TopicConfig {
+                topic: id,
+                name: "retention.bytes".into(),
+                value: set("300"),
+            },
+        ],
+    );
+    let topic = image.topic(id).unwrap();
+    let config = TopicConfig::resolve(&statics, &image, topic);
+    assert_eq!(config.retention_ms, Some(200));
+    assert_eq!(config.retention_bytes, Some(300));
+    assert_eq!(config.batch_bytes_max, 7);
+    let described = describe_topic(&statics, &image, &topic.overrides);
+    let retention = described
+        .iter()
+        .find(|e| e.key.name == "retention.ms")
+        .unwrap();
+    let values: Vec<&str> = retention.synonyms.iter().map(|s| s.1.as_str()).collect();
+    assert_eq!(values, ["200", "100", "604800000"]);
+}
