@@ -17,7 +17,7 @@ use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{
         OwnedSemaphorePermit, Semaphore,
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::timeout,
 };
@@ -55,7 +55,8 @@ pub(crate) async fn run<S: Session>(
     let counts = core.counters.transport(peer.transport);
     let _open = Gauge::up(&counts.sessions_open);
     let places = Arc::new(Semaphore::new(core.limits.requests_in_flight_max));
-    let (sender, receiver) = unbounded_channel();
+    // Whoever is in it holds a place, so that it never fills.
+    let (sender, receiver) = channel(core.limits.requests_in_flight_max);
     let idle = peer.transport.is_tcp().then_some(core.limits.tcp_idle);
     let both = {
         let reading = read(core, counts, session, &mut frames, &places, idle, sender);
@@ -120,7 +121,7 @@ async fn read<S: Session>(
     frames: &mut Frames,
     places: &Arc<Semaphore>,
     idle: Option<Duration>,
-    sender: UnboundedSender<Admitted>,
+    sender: Sender<Admitted>,
 ) -> Ended {
     loop {
         let accepting = accept(core, frames, places, idle);
@@ -142,7 +143,7 @@ async fn read<S: Session>(
             drop(bytes);
             (answer, place)
         });
-        if sender.send(admitted).is_err() {
+        if sender.send(admitted).await.is_err() {
             return Ended::Quietly;
         }
     }
@@ -196,7 +197,7 @@ async fn next_size(
 async fn write(
     counts: &TransportCounters,
     outbound: &mut Outbound,
-    mut receiver: UnboundedReceiver<Admitted>,
+    mut receiver: Receiver<Admitted>,
 ) -> Result<(), Stopped> {
     let mut pending: FuturesOrdered<Admitted> = FuturesOrdered::new();
     let mut more = true;
