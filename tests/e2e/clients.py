@@ -10,7 +10,7 @@ import base64
 import json
 import time
 
-from harness import Failure, check
+from harness import Failure, check, run
 from records import Record, from_line, to_line
 
 READ_SECONDS_MAX = 60
@@ -240,33 +240,35 @@ class JavaClient:
 
 
 class WeirClient:
-    """Our own command line, over QUIC or TCP, by `--json` in both directions."""
+    """Our own command line, over QUIC, TLS or plain TCP, by `--json` in both directions."""
 
     writes_every_null = True
 
-    def __init__(self, broker, transport):
+    def __init__(self, env, broker, transport):
+        self.env = env
         self.broker = broker
         self.transport = transport
         self.name = f"weir-{transport}"
+
+    def _cli(self, *args, stdin=None):
+        if self.broker.is_weir:
+            return self.broker.cli(*args, transport=self.transport, stdin=stdin).stdout
+        plain = ["--transport", "tcp", "--bootstrap", self.broker.bootstrap]
+        command = [self.env.weir_binary, *args, *plain]
+        return run(command, stdin=stdin, cwd=self.env.folder).stdout
 
     def write(self, records, topics):
         """Writes the records to each (topic, codec); offsets are not given back."""
         lines = "".join(json.dumps(self._to_json(record)) + "\n" for record in records)
         for topic, codec in topics:
-            self.broker.cli(
-                "produce", topic, "--json", "--compression", codec,
-                transport=self.transport, stdin=lines.encode(),
-            )
+            self._cli("produce", topic, "--json", "--compression", codec, stdin=lines.encode())
         return {}
 
     def read(self, topics):
         """Every record of the topics, as topic -> [Record]."""
         found = {}
         for topic in topics:
-            printed = self.broker.cli(
-                "consume", topic, "--json", "--from-beginning", "--exit-at-end",
-                transport=self.transport,
-            ).stdout
+            printed = self._cli("consume", topic, "--json", "--from-beginning", "--exit-at-end")
             found[topic] = [self._from_json(json.loads(line)) for line in printed.splitlines()]
         return found
 

@@ -23,8 +23,8 @@ def run(env):
             KafkaPythonClient(broker.bootstrap),
             JavaClient(env, broker.bootstrap),
         ]
-        if broker.is_weir:
-            clients += [WeirClient(broker, how) for how in ("quic", "tls", "plain")]
+        ways = ("quic", "tls", "plain") if broker.is_weir else ("plain",)
+        clients += [WeirClient(env, broker, how) for how in ways]
         figures = [matrix(env, clients, CODECS), partitions_of_keys(env, clients)]
         if broker.is_weir:
             with_certificates = [

@@ -73,7 +73,7 @@ def fill(env, broker):
 
 
 def start_loaders(env, broker):
-    """Two librdkafka, one Java, and our own over QUIC (a third librdkafka where there is none)."""
+    """Two librdkafka, one Java, and our own over QUIC (over TCP to a broker that has none)."""
     loaders = []
 
     def start(name, command, own_log):
@@ -90,13 +90,14 @@ def start_loaders(env, broker):
     log = env.folder / "acks-java.tsv"
     config = env.java_config(broker.bootstrap)
     start("java", env.java_command("load", config, TOPIC, PARTITIONS, log, "java"), log)
+    log = env.folder / "acks-weir.tsv"
+    own = [env.weir_load, "--bootstrap", broker.bootstrap, "--topic", TOPIC]
+    own += ["--partitions", PARTITIONS, "--log", log, "--name", "weir"]
     if broker.is_weir:
-        log = env.folder / "acks-weir.tsv"
-        own = [env.weir_load, "--bootstrap", broker.bootstrap, "--profile", broker.profile()]
-        own += ["--transport", "quic", "--topic", TOPIC, "--partitions", PARTITIONS]
-        start("weir", [*own, "--log", log, "--name", "weir"], log)
+        own += ["--transport", "quic", "--profile", broker.profile()]
     else:
-        librdkafka("rdkafka3")
+        own += ["--transport", "tcp"]
+    start("weir", own, log)
     return loaders
 
 

@@ -43,19 +43,19 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         steps.run("Apache Kafka's jars", || {
             keep(&mut tools_found.kafka, tools::kafka(workspace))
         });
-    } else {
-        steps.run("weir, built for release", || match given_weir {
-            Some(path) => keep(&mut tools_found.weir, Ok(path)),
-            None => keep(&mut tools_found.weir, tools::weir(workspace)),
-        });
     }
+    // Against Kafka it is needed too: our own client is one of the clients.
+    steps.run("weir, built for release", || match given_weir {
+        Some(path) => keep(&mut tools_found.weir, Ok(path)),
+        None => keep(&mut tools_found.weir, tools::weir(workspace)),
+    });
     steps.summary("preparation")?;
     let Tools {
         python: Some(python),
         java: Some(java),
         kcat: Some(kcat),
+        weir: Some(weir),
         kafka,
-        weir,
     } = tools_found
     else {
         bail!("a tool is missing")
@@ -66,12 +66,10 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
         .args(["--java-class-path", &java])
         .arg("--kcat")
         .arg(kcat);
-    if let Some(weir) = weir {
-        command
-            .arg("--weir-load")
-            .arg(tools::beside(&weir, "weir-load"));
-        command.arg("--weir").arg(weir);
-    }
+    command
+        .arg("--weir-load")
+        .arg(tools::beside(&weir, "weir-load"));
+    command.arg("--weir").arg(weir);
     if let Some(kafka) = kafka {
         command.arg("--against-kafka").arg(kafka);
     }

@@ -1,1 +1,0 @@
-//! Benchmarks: Weir against the machine's limits and its peers.
