@@ -75,9 +75,9 @@ pub(crate) fn open(
     let cuts = contents.files.values().filter_map(|row| row.cut);
     let marks = contents.partitions.values().map(|row| row.as_of);
     last_commit = cuts.chain(marks).fold(last_commit, u64::max);
-    let book = write_book(contents, lanes, &mut report);
+    let (book, cut) = write_book(contents, lanes, &mut report);
     let core = Core::new(disk.clone(), config, catalog, book, last_commit);
-    core.finish_open();
+    core.finish_open(&cut);
     Ok((core, report))
 }
 
@@ -157,8 +157,14 @@ fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) 
     }
 }
 
-fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book {
+/// The books, and the partitions that were cut by a mark newer than their catalog row.
+fn write_book(
+    contents: Contents,
+    lanes: Lanes,
+    report: &mut OpenReport,
+) -> (Book, BTreeSet<StorePartition>) {
     let mut book = Book::default();
+    let mut cut = BTreeSet::new();
     for (id, row) in &contents.files {
         let mut info = FileInfo::new(*row, FileState::Sealed);
         if let Some(lane) = lanes.get(id) {
@@ -193,12 +199,20 @@ fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book
         part.segments = segments.remove(&number).unwrap_or_default();
         part.segments.sort_by_key(|segment| segment.row.base);
         let mine = runs.remove(&number).unwrap_or_default();
+        let as_of = part.as_of;
+        if mine.iter().any(|(_, run)| run.commit > as_of && run.run.truncate.is_some()) {
+            cut.insert(number);
+        }
         if let Err(reason) = rebuild(&mut book, &mut part, mine) {
             let (topic, index) = (part.topic, part.index);
             report.warnings.push(format!(
                 "partition {index} of topic {topic} is offline: {reason}"
             ));
             part.offline = Some(reason);
+        }
+        if part.as_of != as_of {
+            // Its row is behind what the lane files say, and must follow before they leave.
+            book.dirty.insert(number);
         }
         for slot in &part.slots {
             if let Some(info) = book.files.get_mut(&slot.file) {
@@ -213,7 +227,7 @@ fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book
         book.names.insert((part.topic, part.index), number);
         book.parts.insert(number, part);
     }
-    book
+    (book, cut)
 }
 
 /// The runs of every partition with their files, in order of their commits.
@@ -362,12 +376,16 @@ fn check_cover(part: &Part) -> Result<(), String> {
 }
 
 impl Core {
-    /// What opening still has to read: indexes at starts and cuts, producers.
-    fn finish_open(&self) {
+    /// What opening still has to read: indexes at starts and cuts, and the producers of the
+    /// partitions in `cut`. All other producers are known from the runs, also those whose records
+    /// lie below the start by now: they must outlive their records.
+    fn finish_open(&self, cut: &BTreeSet<StorePartition>) {
         let partitions: Vec<StorePartition> = self.book().parts.keys().copied().collect();
         for partition in partitions {
             self.settle(partition);
-            self.rebuild_producers(partition);
+            if cut.contains(&partition) {
+                self.rebuild_producers(partition);
+            }
             if let Some(part) = self.book().parts.get_mut(&partition)
                 && part.max_timestamp.is_none()
             {

@@ -252,8 +252,16 @@ impl Node {
 
     /// The answer to a fetch, with what it has.
     fn fetched(&self, fetch: WaitingFetch) -> Answer {
-        let results = fetch.parts.into_iter().map(|part| {
-            let open = self.open(part.ask.key).ok();
+        let results = fetch.parts.into_iter().map(|mut part| {
+            let open = self.open(part.ask.key);
+            if let Err(error) = open {
+                // It went while it was read: records without a high watermark would be no answer.
+                part.batches.clear();
+                if !part.error.is_err() {
+                    part.error = error;
+                }
+            }
+            let open = open.ok();
             let at = |get: fn(&weir_replica::Replica) -> Offset| {
                 open.map_or(Offset(-1), |open| get(&open.replica))
             };
