@@ -765,6 +765,3 @@ fn new_partition(
         next_sequence: Sequence(0),
     }
 }
-
-#[cfg(test)]
-mod tests;

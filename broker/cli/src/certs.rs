@@ -1,0 +1,322 @@
+//! `weir certs`: issues profiles, shows certificates, and prints the settings that other Kafka
+//! clients need to come in with a profile. What a certificate must look like is `weir-net`'s
+//! business; no key is ever printed here.
+
+use crate::args::JsonArg;
+use crate::base64;
+use crate::connect::{ADMIN_PROFILE, ConnectArgs, DATA, read_profile};
+use crate::failure::{Failure, Outcome};
+use crate::human::shell_quoted;
+use crate::output;
+use crate::serve::absolute;
+use crate::table::Table;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use weir_client::Profile;
+use weir_net::{CertificateInfo, Certs, HostPort};
+use weir_types::Role;
+
+/// How long a certificate that is issued is good, in days.
+const DAYS: u32 = 365;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir certs issue --name alice --role client --out alice.weir
+  weir certs show
+  weir certs show alice.weir
+  weir certs show alice.weir --for java --bootstrap broker.example.com:9093
+
+A profile (NAME.weir) is one file with the brokers' addresses, the CA to trust, a certificate and
+its key. Whoever has the file is that principal: hand it over as you would a password. `issue`
+needs the data folder of the broker, which holds the CA; the broker may run meanwhile.";
+
+/// `weir certs`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CertsArgs {
+    /// The broker's data folder
+    #[arg(long, value_name = "DIR", default_value = DATA, global = true)]
+    data: PathBuf,
+    #[command(subcommand)]
+    command: CertsCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum CertsCommand {
+    /// Issue a certificate and write it as a profile
+    Issue(IssueArgs),
+    /// Show certificates, or the settings of another client for a profile
+    Show(ShowArgs),
+}
+
+#[derive(Args, Debug)]
+struct IssueArgs {
+    /// Who it is for: the principal's name
+    #[arg(long)]
+    name: String,
+    /// What it may do: client (produce, consume, describe), admin (everything) or broker
+    #[arg(long, default_value = "client")]
+    role: Role,
+    /// The file to write [default: NAME.weir]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How long it is good
+    #[arg(long, value_name = "DAYS", default_value_t = DAYS)]
+    days: u32,
+    /// The brokers it names [default: those of the admin's profile]
+    #[arg(long, short = 'b', value_name = "HOST:PORT", value_delimiter = ',')]
+    bootstrap: Vec<HostPort>,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Args, Debug)]
+struct ShowArgs {
+    /// A profile (NAME.weir) or a certificate (PEM) [default: those of the data folder]
+    file: Option<PathBuf>,
+    /// Print the settings that this client needs to use the profile
+    #[arg(long = "for", value_name = "CLIENT")]
+    client: Option<ForeignClient>,
+    /// Folder for the PEM files that --for writes [default: NAME-pem beside the profile]
+    #[arg(long, value_name = "DIR", requires = "client")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ForeignClient {
+    Kcat,
+    Java,
+    Librdkafka,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: CertsArgs) -> Outcome {
+    match args.command {
+        CertsCommand::Issue(issue_args) => issue(&args.data, issue_args),
+        CertsCommand::Show(show_args) => show(&args.data, &show_args),
+    }
+}
+
+impl From<weir_net::CertsError> for Failure {
+    fn from(error: weir_net::CertsError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+fn issue(data: &Path, args: IssueArgs) -> Outcome {
+    let certs = Certs::load(data)?;
+    let out = args
+        .out
+        .unwrap_or_else(|| PathBuf::from(format!("{}.weir", args.name)));
+    if out.exists() {
+        return Err(Failure::usage(format!("{} exists already", out.display()))
+            .advise("name another file with --out, or move it away"));
+    }
+    let bootstrap = if args.bootstrap.is_empty() {
+        read_profile(&certs.admin_file())?.bootstrap
+    } else {
+        args.bootstrap
+    };
+    let profile = certs.issue(&args.name, args.role, args.days, &bootstrap)?;
+    profile
+        .write(&out)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let out = absolute(&out);
+    let brokers: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
+    if args.json.json {
+        return output::json(&json!({
+            "name": args.name,
+            "role": args.role.name(),
+            "days": args.days,
+            "bootstrap": brokers,
+            "file": out,
+        }));
+    }
+    output::line(format_args!(
+        "issued {} ({}) for {} days, to connect to {}: {}",
+        args.name,
+        args.role,
+        args.days,
+        brokers.join(","),
+        out.display()
+    ))
+}
+
+fn show(data: &Path, args: &ShowArgs) -> Outcome {
+    let file = args.file.clone().or_else(|| args.connect.profile.clone());
+    if let Some(client) = args.client {
+        let file = file.unwrap_or_else(|| data.join(ADMIN_PROFILE));
+        let profile = read_profile(&file)?;
+        return settings(client, &profile, &file, args);
+    }
+    let rows = match file {
+        None => Certs::load(data)?.show()?,
+        Some(file) => {
+            let info = if file
+                .extension()
+                .is_some_and(|extension| extension == "weir")
+            {
+                let info = read_profile(&file)?.certificate_info();
+                info.map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?
+            } else {
+                read_pem(&file)?
+            };
+            vec![(file, info)]
+        }
+    };
+    if args.json.json {
+        return output::json(&rows.iter().map(row_json).collect::<Vec<_>>());
+    }
+    let mut table = Table::new(&[
+        "FILE",
+        "NAME",
+        "ROLE",
+        "GOOD FROM",
+        "UNTIL",
+        "FOR",
+        "SHA-256",
+    ]);
+    for (file, info) in &rows {
+        let role = info.role.map(Role::name);
+        let kind = role.unwrap_or(if info.is_ca { "CA" } else { "-" });
+        table.row([
+            file.display().to_string(),
+            info.name.clone().unwrap_or_else(|| "-".to_owned()),
+            kind.to_owned(),
+            info.not_before_text(),
+            info.not_after_text(),
+            if info.names.is_empty() {
+                "-".to_owned()
+            } else {
+                info.names.join(",")
+            },
+            info.fingerprint.clone(),
+        ]);
+    }
+    output::table(&table)
+}
+
+fn row_json((file, info): &(PathBuf, CertificateInfo)) -> serde_json::Value {
+    json!({
+        "file": absolute(file),
+        "name": info.name,
+        "role": info.role.map(Role::name),
+        "issuer": info.issuer,
+        "ca": info.is_ca,
+        "notBefore": info.not_before_text(),
+        "notAfter": info.not_after_text(),
+        "names": info.names,
+        "sha256": info.fingerprint,
+    })
+}
+
+fn read_pem(file: &Path) -> Outcome<CertificateInfo> {
+    let name = file.display();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::io(format_args!("cannot read {name}"), &error))?;
+    let body = text
+        .split_once("-----BEGIN CERTIFICATE-----")
+        .and_then(|(_, rest)| rest.split_once("-----END CERTIFICATE-----"))
+        .map(|(body, _)| body.split_whitespace().collect::<String>());
+    let der = body.and_then(|body| base64::decode(&body)).ok_or_else(|| {
+        Failure::usage(format!("{name} holds no certificate"))
+            .advise("name a profile (NAME.weir) or a PEM file")
+    })?;
+    CertificateInfo::read(&der).map_err(|error| Failure::failed(format!("{name}: {error}")))
+}
+
+/// The PEM files of a profile, as other clients want them.
+struct PemFiles {
+    ca: String,
+    certificate: String,
+    key: String,
+    /// Key and certificate in one, as Java wants them.
+    store: String,
+}
+
+fn settings(client: ForeignClient, profile: &Profile, file: &Path, args: &ShowArgs) -> Outcome {
+    let stem = file
+        .file_stem()
+        .map_or_else(|| "profile".into(), |stem| stem.to_string_lossy());
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| file.with_file_name(format!("{stem}-pem")));
+    let pem = write_pem(profile, &folder)?;
+    let brokers = args.connect.bootstrap.clone().unwrap_or_else(|| {
+        let texts: Vec<String> = profile.bootstrap.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    });
+    let who = format!("{} ({})", profile.principal.name, profile.principal.role);
+    let note = "The broker needs a tls:// listener at this address (`weir serve --listen \
+                tls://HOST:PORT`)";
+    let text = match client {
+        ForeignClient::Kcat => {
+            let option = |name: &str, path: &str| format!("-X {name}={}", shell_quoted(path));
+            format!(
+                "# kcat as {who}. {note}.\nkcat -b {brokers} -X security.protocol=ssl {} {} {} -L\n",
+                option("ssl.ca.location", &pem.ca),
+                option("ssl.certificate.location", &pem.certificate),
+                option("ssl.key.location", &pem.key),
+            )
+        }
+        ForeignClient::Librdkafka => format!(
+            "# librdkafka as {who}. {note}.\nbootstrap.servers={brokers}\nsecurity.protocol=ssl\n\
+             ssl.ca.location={}\nssl.certificate.location={}\nssl.key.location={}\n",
+            pem.ca, pem.certificate, pem.key
+        ),
+        ForeignClient::Java => format!(
+            "# Java client (2.7 or later, KIP-651) as {who}. {note}.\nbootstrap.servers={brokers}\n\
+             security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={}\n\
+             ssl.keystore.type=PEM\nssl.keystore.location={}\n",
+            pem.ca, pem.store
+        ),
+    };
+    output::line(text.trim_end())
+}
+
+fn write_pem(profile: &Profile, folder: &Path) -> Outcome<PemFiles> {
+    let failed = |path: &Path, error: io::Error| {
+        Failure::io(format_args!("cannot write {}", path.display()), &error)
+            .advise("name another folder with --out")
+    };
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let folder = absolute(folder);
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        write_secret(&path, text).map_err(|error| failed(&path, error))?;
+        Ok::<_, Failure>(path.display().to_string())
+    };
+    let store = format!("{}\n{}\n", profile.key.trim(), profile.certificate.trim());
+    Ok(PemFiles {
+        ca: write("ca.pem", &profile.ca)?,
+        certificate: write("certificate.pem", &profile.certificate)?,
+        key: write("key.pem", &profile.key)?,
+        store: write("keystore.pem", &store)?,
+    })
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        file.write_all(b"\n")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Standard output in large pieces. A reader that goes away (`| head`) is a clean end, never a
+//! panic; nothing is written anywhere else.
+
+use crate::failure::Outcome;
+use crate::table::Table;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// How much is gathered before it is written, in bytes.
+const GATHER_BYTES: usize = 128 * 1024;
+
+/// Standard output, buffered until [`Out::flush`] or until enough is gathered.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    gathered: Vec<u8>,
+}
+
+impl Out {
+    /// Lets `write` append to what is gathered, and passes it on once there is enough.
+    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+        write(&mut self.gathered);
+        if self.gathered.len() >= GATHER_BYTES {
+            self.pass_on()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes everything out; a program that follows a topic does this whenever nothing more is
+    /// there at the moment.
+    pub(crate) fn flush(&mut self) -> Outcome {
+        self.pass_on()?;
+        Ok(io::stdout().flush()?)
+    }
+
+    fn pass_on(&mut self) -> Outcome {
+        if !self.gathered.is_empty() {
+            let written = io::stdout().write_all(&self.gathered);
+            self.gathered.clear();
+            written?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line.
+pub(crate) fn line(text: impl std::fmt::Display) -> Outcome {
+    writeln!(io::stdout(), "{text}")?;
+    Ok(io::stdout().flush()?)
+}
+
+/// Prints a table.
+pub(crate) fn table(table: &Table) -> Outcome {
+    let mut bytes = Vec::new();
+    table.write(&mut bytes)?;
+    io::stdout().write_all(&bytes)?;
+    Ok(io::stdout().flush()?)
+}
+
+/// Prints one JSON document, laid out for reading.
+pub(crate) fn json(value: &impl Serialize) -> Outcome {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::from)?;
+    bytes.push(b'\n');
+    io::stdout().write_all(&bytes)?;
+    Ok(io::stdout().flush()?)
+}

@@ -1,0 +1,279 @@
+//! `weir quickstart`: a broker, a topic, a file (or a million made-up orders) in and out again over
+//! QUIC, counted and compared, with the rates. Everything goes through the same client that other
+//! programs use; nothing is taken from inside the broker.
+
+mod source;
+
+use crate::checksum::Running;
+use crate::connect::ConnectArgs;
+use crate::failure::{Failure, Outcome};
+use crate::human::shell_quoted;
+use crate::interrupt::Interrupt;
+use crate::serve::{self, BrokerArgs, absolute};
+use crate::{human, waiting};
+use clap::Args;
+use source::Source;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use weir_client::admin::NewTopic;
+use weir_client::{Client, PartitionIndex, Record, SeekTo, TopicPartition, TransportChoice};
+use weir_server::Broker;
+
+/// The topic's name, and the beginning of the names it takes where that is taken.
+const TOPIC: &str = "orders";
+
+/// How many names are tried.
+const TOPICS_MAX: u32 = 100_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir quickstart
+  weir quickstart --file orders.txt --stay
+  weir quickstart --listen 127.0.0.1:19092 --data /tmp/weir-data";
+
+/// `weir quickstart`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct QuickstartArgs {
+    /// Send every line of this file [default: a million generated shop orders]
+    #[arg(long, short, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How many partitions the topic gets
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=1000))]
+    partitions: i32,
+    /// Keep serving afterwards, until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+    #[command(flatten)]
+    broker: BrokerArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: QuickstartArgs, interrupt: Interrupt) -> Outcome {
+    let settings = args.broker.settings()?;
+    let began = Instant::now();
+    let broker = serve::start(settings, &interrupt).await.map_err(at_start)?;
+    let took = began.elapsed();
+    let outcome = with_broker(&args, &broker, took, &interrupt).await;
+    if outcome.is_ok() && args.stay {
+        eprintln!("weir: serving until Ctrl-C");
+        interrupt.raised().await;
+    }
+    broker.shutdown().await;
+    outcome
+}
+
+/// A start that fails here mostly fails because of a broker that is running already.
+fn at_start(failure: Failure) -> Failure {
+    failure.or_advise(
+        "if a broker runs there already, use it with `weir topic list`; else choose another \
+         address with --listen 127.0.0.1:PORT and another folder with --data DIR",
+    )
+}
+
+async fn with_broker(
+    args: &QuickstartArgs,
+    broker: &Broker,
+    took: Duration,
+    interrupt: &Interrupt,
+) -> Outcome {
+    let profile = absolute(broker.profile());
+    let quic = broker
+        .listeners()
+        .iter()
+        .find(|bound| bound.transport == weir_net::Transport::Quic);
+    let quic = quic.ok_or_else(|| {
+        Failure::usage("the quickstart goes over QUIC, and there is no quic:// listener")
+            .advise("give --listen HOST:PORT")
+    })?;
+    let bootstrap = quic.advertised.to_string();
+    println!(
+        "broker     started in {}, serving {bootstrap}",
+        human::duration(took)
+    );
+    let connect = ConnectArgs::to(bootstrap.clone(), profile.clone(), TransportChoice::Quic);
+    let client = connect.connect(interrupt).await?;
+    let run = Run {
+        args,
+        client: &client,
+        interrupt,
+    };
+    let topic = interrupt.or(run.make_topic()).await?;
+    println!("topic      {topic}, {} partitions", args.partitions);
+    let sent = run.produce(&topic).await?;
+    let received = run.consume(&topic, &sent).await?;
+    compare(&sent, &received)?;
+    let total = total(&received);
+    println!(
+        "checked    {} records, {} bytes: each partition's count, bytes and order agree",
+        human::count(i128::from(total.records)),
+        human::count(i128::from(total.bytes)),
+    );
+    println!("data       {}", absolute(broker.data()).display());
+    println!("profile    {}", profile.display());
+    if args.stay {
+        hints(broker, &bootstrap, &profile.display().to_string(), &topic);
+    } else {
+        println!(
+            "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`.",
+            shell_quoted(&absolute(broker.data()).display().to_string())
+        );
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    args: &'a QuickstartArgs,
+    client: &'a Client,
+    interrupt: &'a Interrupt,
+}
+
+impl Run<'_> {
+    /// Makes a topic under a name that is free, so that a second run measures the same thing.
+    async fn make_topic(&self) -> Outcome<String> {
+        let admin = self.client.admin();
+        let taken = admin.list_topics().await?;
+        let taken: BTreeSet<String> = taken.into_iter().map(|topic| topic.name).collect();
+        let names = std::iter::once(TOPIC.to_owned())
+            .chain((2..TOPICS_MAX).map(|number| format!("{TOPIC}-{number}")));
+        let name = names.into_iter().find(|name| !taken.contains(name));
+        let name = name.ok_or_else(|| Failure::failed("every name for the topic is taken"))?;
+        admin
+            .create_topic(NewTopic::new(&name, self.args.partitions))
+            .await?;
+        Ok(name)
+    }
+
+    async fn produce(&self, topic: &str) -> Outcome<Vec<Running>> {
+        let mut source = Source::open(self.args.file.as_deref(), self.args.partitions)?;
+        let producer = self.client.producer().build()?;
+        let partitions = usize::try_from(self.args.partitions).unwrap_or(1);
+        let mut sent = vec![Running::default(); partitions];
+        let bar = waiting::progress(source.total_bytes(), "produced");
+        let began = Instant::now();
+        let mut bytes = 0;
+        let sending = async {
+            while source.next().await? {
+                let Some((partition, key, value)) = source.record() else {
+                    continue;
+                };
+                let record = Record {
+                    topic,
+                    partition: Some(PartitionIndex(partition)),
+                    key,
+                    value: Some(value),
+                    ..Record::default()
+                };
+                // `close` tells of every failure; a delivery of its own is not needed.
+                drop(producer.send(record).await?);
+                if let Some(running) = usize::try_from(partition)
+                    .ok()
+                    .and_then(|index| sent.get_mut(index))
+                {
+                    running.add(key, Some(value));
+                }
+                bytes += value.len() as u64;
+                bar.set_position(bytes);
+            }
+            Ok(producer.close().await?)
+        };
+        self.interrupt.or(sending).await?;
+        bar.finish_and_clear();
+        let total = total(&sent);
+        println!(
+            "produced   {}",
+            human::rates(total.records, total.bytes, began.elapsed())
+        );
+        Ok(sent)
+    }
+
+    async fn consume(&self, topic: &str, sent: &[Running]) -> Outcome<Vec<Running>> {
+        let expected = total(sent);
+        let mut received = vec![Running::default(); sent.len()];
+        let mut consumer = self.client.consumer().build()?;
+        let places = (0..self.args.partitions)
+            .map(|index| (TopicPartition::new(topic, index), SeekTo::Earliest));
+        consumer.assign(places).await?;
+        let bar = waiting::progress(Some(expected.bytes), "consumed");
+        let began = Instant::now();
+        let reading = async {
+            let mut count = 0;
+            while count < expected.records {
+                let batch = consumer.next_batch().await?;
+                let index = usize::try_from(batch.partition().partition.0).unwrap_or(usize::MAX);
+                let Some(running) = received.get_mut(index) else {
+                    continue;
+                };
+                for record in batch.raw_records() {
+                    let (_, _, record) = record?;
+                    running.add(record.key, record.value);
+                    count += 1;
+                }
+                bar.inc(batch.wire_bytes() as u64);
+            }
+            Ok(())
+        };
+        self.interrupt.or(reading).await?;
+        bar.finish_and_clear();
+        let total = total(&received);
+        println!(
+            "consumed   {}",
+            human::rates(total.records, total.bytes, began.elapsed())
+        );
+        Ok(received)
+    }
+}
+
+fn total(partitions: &[Running]) -> Running {
+    let mut total = Running::default();
+    for partition in partitions {
+        total.records += partition.records;
+        total.bytes += partition.bytes;
+    }
+    total
+}
+
+fn compare(sent: &[Running], received: &[Running]) -> Outcome {
+    for (index, (sent, received)) in sent.iter().zip(received).enumerate() {
+        if sent != received {
+            return Err(Failure::damaged(format!(
+                "partition {index} gave back {} records of {} bytes, and {} records of {} bytes \
+                 were sent{}",
+                received.records,
+                received.bytes,
+                sent.records,
+                sent.bytes,
+                if (sent.records, sent.bytes) == (received.records, received.bytes) {
+                    ", in another order or with other content"
+                } else {
+                    ""
+                }
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Lines that can be pasted into another terminal, from any folder.
+fn hints(broker: &Broker, bootstrap: &str, profile: &str, topic: &str) {
+    let binary = std::env::current_exe()
+        .map_or_else(|_| "weir".to_owned(), |path| path.display().to_string());
+    let (binary, profile) = (shell_quoted(&binary), shell_quoted(profile));
+    let flags = format!("--bootstrap {bootstrap} --profile {profile}");
+    println!("\nIn another terminal:");
+    println!("  {binary} consume {topic} --from-beginning --max 5 {flags}");
+    println!("  {binary} topic describe {topic} {flags}");
+    println!("  echo hello | {binary} produce greetings --create {flags}");
+    let plain = broker
+        .listeners()
+        .iter()
+        .find(|b| b.transport == weir_net::Transport::Plain);
+    if let Some(plain) = plain {
+        println!(
+            "  kcat -b {} -t {topic} -C -o beginning -c 5",
+            plain.advertised
+        );
+    }
+}
