@@ -13,6 +13,8 @@ mod cluster;
 mod config;
 pub mod consumer;
 pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod limits;
 mod net;
 pub mod producer;

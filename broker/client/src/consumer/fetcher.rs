@@ -20,9 +20,12 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use weir_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, Tick, TopicId};
 use weir_wire::{
     Text,
@@ -144,8 +147,8 @@ impl Inner {
         Tick(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn instant(&self, tick: Tick) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + Duration::from_millis(tick.0))
+    fn instant(&self, tick: Tick) -> Instant {
+        self.start + Duration::from_millis(tick.0)
     }
 
     fn wake_reader(state: &mut State) {

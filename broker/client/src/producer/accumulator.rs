@@ -765,3 +765,6 @@ fn new_partition(
         next_sequence: Sequence(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,9 +29,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use weir_codec::Compression;
 use weir_types::{Tick, TimestampMs};
 use weir_wire::messages::InitProducerIdRequest;
@@ -110,8 +113,8 @@ impl Clock {
     }
 
     /// The moment a tick comes.
-    fn instant(&self, tick: Tick) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + Duration::from_millis(tick.0))
+    fn instant(&self, tick: Tick) -> Instant {
+        self.start + Duration::from_millis(tick.0)
     }
 
     /// Follows the wall clock where it was set.

@@ -54,9 +54,11 @@ pub(crate) async fn run<S: Session>(
 ) {
     let counts = core.counters.transport(peer.transport);
     let _open = Gauge::up(&counts.sessions_open);
-    let places = Arc::new(Semaphore::new(core.limits.requests_in_flight_max));
-    // Whoever is in it holds a place, so that it never fills.
-    let (sender, receiver) = channel(core.limits.requests_in_flight_max);
+    // With none nothing would ever be read. Whatever is queued holds a place, so the queue never
+    // fills.
+    let places_max = core.limits.requests_in_flight_max.max(1);
+    let places = Arc::new(Semaphore::new(places_max));
+    let (sender, receiver) = channel(places_max);
     let idle = peer.transport.is_tcp().then_some(core.limits.tcp_idle);
     let both = {
         let reading = read(core, counts, session, &mut frames, &places, idle, sender);
@@ -188,7 +190,7 @@ async fn next_size(
             return size;
         }
         // A peer that waits for an answer is not idle.
-        if places.available_permits() == core.limits.requests_in_flight_max {
+        if places.available_permits() >= core.limits.requests_in_flight_max {
             return Ok(None);
         }
     }

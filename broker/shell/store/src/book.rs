@@ -9,8 +9,8 @@ use crate::layout::Place;
 use crate::rows::{FileRow, PartitionRow, ProducerSnapshot, SegmentRow};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_types::{
-    BatchMeta, LeaderEpoch, Offset, PartitionIndex, StorePartition, TimestampMs, TopicId,
-    log::LogState, producer::ProducerTable,
+    BatchMeta, LeaderEpoch, Offset, PartitionIndex, ProducerId, StorePartition, TimestampMs,
+    TopicId, log::LogState, producer::ProducerTable,
 };
 
 /// One batch in a file that is not yet rewritten.
@@ -73,6 +73,9 @@ pub(crate) struct Part {
     pub(crate) snapshots: Vec<ProducerSnapshot>,
     /// Why it cannot be used.
     pub(crate) offline: Option<String>,
+    /// Producers whose remembered batches were all truncated: what they did before is still to
+    /// be read from snapshots and indexes (design rule 5).
+    pub(crate) lost_producers: BTreeSet<ProducerId>,
     /// A sync failed: appends that do not start at the end belong to what is gone.
     pub(crate) skip_gap: bool,
 }
@@ -146,6 +149,7 @@ impl Part {
             truncations: Vec::new(),
             snapshots: Vec::new(),
             offline: None,
+            lost_producers: BTreeSet::new(),
             skip_gap: false,
         }
     }
@@ -216,6 +220,8 @@ impl Part {
             .last()
             .is_none_or(|(epoch, _)| *epoch < meta.leader_epoch)
         {
+            // An epoch in which nothing was left is no part of the lineage.
+            self.epochs.retain(|(_, offset)| *offset < meta.base_offset);
             self.epochs.push((meta.leader_epoch, meta.base_offset));
         }
         if self
@@ -240,6 +246,22 @@ impl Part {
         {
             first.1 = start;
         }
+    }
+
+    /// Producers without what they appended from `to` on.
+    pub(crate) fn truncate_producers(&mut self, to: Offset) {
+        self.snapshots.retain(|snapshot| snapshot.end <= to);
+        let mut table = ProducerTable::default();
+        for (id, entry) in self.producers.iter() {
+            let mut entry = entry.clone();
+            entry.batches.retain(|batch| batch.last_offset < to);
+            if entry.batches.is_empty() {
+                self.lost_producers.insert(id);
+            } else {
+                table.restore(id, entry);
+            }
+        }
+        self.producers = table;
     }
 
     /// The largest timestamp of what is left, where the one that was known is gone.
@@ -343,7 +365,7 @@ impl Book {
             return;
         };
         part.truncations.push((commit, to));
-        part.snapshots.retain(|snapshot| snapshot.end <= to);
+        part.truncate_producers(to);
         self.dirty.insert(partition);
         while let Some(slot) = part.slots.back()
             && slot.meta.last_offset >= to

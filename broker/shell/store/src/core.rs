@@ -302,6 +302,8 @@ impl Core {
         let mut truncated = Vec::new();
         {
             let mut book = self.book();
+            // Before the marks of the same commit take dead bytes off again.
+            count_batches(&mut book, file, parts);
             let mut position = 0u32;
             for part in parts {
                 let place = (blob.first_key, blob.len, position);
@@ -318,7 +320,6 @@ impl Core {
                 }
                 info.last_commit = commit;
             }
-            count_batches(&mut book, file, parts);
         }
         let batches: usize = parts.iter().map(|part| part.batches.len()).sum();
         Counters::add(&self.counters.committed_batches, batches as u64);
@@ -329,7 +330,7 @@ impl Core {
             self.settle(part.partition);
         }
         for partition in truncated {
-            self.rebuild_producers(partition);
+            self.find_lost_producers(partition);
         }
     }
 

@@ -27,12 +27,6 @@ pub(crate) fn read_block(kv: &Kv, key: u64) -> Result<Block, KvError> {
         .ok_or_else(|| KvError::damaged(format!("index block {key:#x} is wrong")))
 }
 
-/// Reads what a history file says of its own segments, for tools.
-pub(crate) fn read_footer(kv: &Kv) -> Result<Vec<SegmentRow>, KvError> {
-    kv.read(|view| view.need(FOOTER_KEY, crate::rows::decode_segments))?
-        .ok_or_else(|| KvError::damaged("its footer is wrong"))
-}
-
 /// A batch on its way into history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HistoryBatch {

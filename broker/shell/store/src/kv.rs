@@ -7,7 +7,7 @@
 use crate::disk::DiskFile;
 use redb::{
     Builder, Database, Durability, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase,
-    ReadableTable, StorageBackend, Table, TableDefinition,
+    StorageBackend, Table, TableDefinition,
 };
 use std::{
     fmt, io,
@@ -54,6 +54,9 @@ fn translate(error: redb::Error) -> KvError {
     match error {
         redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             KvError::damaged("the file ends too early")
+        }
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            KvError::damaged(error.to_string())
         }
         redb::Error::Io(error) => error.into(),
         redb::Error::PreviousIo => KvError::Io {

@@ -34,6 +34,7 @@ mod rewrite;
 mod rows;
 mod stats;
 mod store;
+mod tools;
 
 pub use cache::{CacheBudget, TailCache};
 pub use catalog::{FORMAT_VERSION, OpenError};
@@ -46,3 +47,4 @@ pub use recover::OpenReport;
 pub use rewrite::RewriteStep;
 pub use stats::{COMMIT_BUCKETS_US, FileStats, StoreStats};
 pub use store::{EventSink, Store};
+pub use tools::{CheckReport, DumpedBatch, FileDetails, PartitionDetails, StoreReader};

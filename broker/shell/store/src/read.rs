@@ -30,6 +30,16 @@ pub(crate) struct Stretch {
     pub(crate) batches: Vec<Located>,
 }
 
+impl Stretch {
+    /// The same batches, each alone.
+    pub(crate) fn one_by_one(&self) -> impl Iterator<Item = Self> + '_ {
+        self.batches.iter().map(|located| Self {
+            lease: Arc::clone(&self.lease),
+            batches: vec![*located],
+        })
+    }
+}
+
 /// One batch and where it lies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Located {
@@ -396,16 +406,25 @@ impl Core {
         Ok(settled)
     }
 
-    /// Producers from the newest snapshot and the batches after it (design rule 5).
-    pub(crate) fn rebuild_producers(&self, partition: StorePartition) {
-        let (mut table, mut at) = {
-            let book = self.book();
-            let Some(part) = book.parts.get(&partition) else {
+    /// Finds what producers did before everything that was remembered of them was truncated:
+    /// from the newest snapshot and the batches after it (design rule 5).
+    pub(crate) fn find_lost_producers(&self, partition: StorePartition) {
+        let (lost, mut table, mut at) = {
+            let mut book = self.book();
+            let Some(part) = book.parts.get_mut(&partition) else {
                 return;
             };
+            if part.lost_producers.is_empty() {
+                return;
+            }
+            let lost = std::mem::take(&mut part.lost_producers);
             match part.snapshots.last() {
-                Some(snapshot) => (snapshot.table.clone(), snapshot.end.max(part.start)),
-                None => (ProducerTable::default(), part.start),
+                // Between an older snapshot and the start something may be missing: then it is
+                // better to know nothing of a producer than half.
+                Some(snapshot) if snapshot.end >= part.start => {
+                    (lost, snapshot.table.clone(), snapshot.end)
+                }
+                _ => (lost, ProducerTable::default(), part.start),
             }
         };
         loop {
@@ -424,7 +443,11 @@ impl Core {
             }
         }
         if let Some(part) = self.book().parts.get_mut(&partition) {
-            part.producers = table;
+            for id in lost {
+                if let Some(entry) = table.get(id) {
+                    part.producers.restore(id, entry.clone());
+                }
+            }
         }
     }
 }

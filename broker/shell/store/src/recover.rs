@@ -10,8 +10,9 @@ use crate::catalog::{
 use crate::config::StoreConfig;
 use crate::core::Core;
 use crate::entry::PlacedRun;
+use crate::files::OpenFile;
 use crate::kv::KvError;
-use crate::lane::{LaneContents, OpenedLane, open_rolled};
+use crate::lane::{self, LaneContents, OpenedLane, open_rolled};
 use crate::layout::FileRole;
 use crate::limits::{LANE_CACHE_BYTES, READ_CACHE_BYTES};
 use crate::rows::FileRow;
@@ -75,9 +76,44 @@ pub(crate) fn open(
     let cuts = contents.files.values().filter_map(|row| row.cut);
     let marks = contents.partitions.values().map(|row| row.as_of);
     last_commit = cuts.chain(marks).fold(last_commit, u64::max);
-    let (book, cut) = write_book(contents, lanes, &mut report);
+    let book = write_book(contents, lanes, &mut report);
     let core = Core::new(disk.clone(), config, catalog, book, last_commit);
-    core.finish_open(&cut);
+    core.finish_open();
+    Ok((core, report))
+}
+
+/// Opens the store without changing anything, for tools.
+pub(crate) fn open_for_tools(
+    disk: &SharedDisk,
+    config: StoreConfig,
+) -> Result<(Core, OpenReport), OpenError> {
+    let (catalog, contents) = Catalog::open_overlaid(&**disk)?;
+    let mut report = OpenReport {
+        partitions: contents.partitions.len(),
+        files: contents.files.len(),
+        ..OpenReport::default()
+    };
+    let mut lanes = Lanes::new();
+    let mut open = Vec::new();
+    for (id, row) in &contents.files {
+        if row.role == FileRole::Lane {
+            let (kv, found) = lane::open_for_tools(disk, catalog.store(), *id, row)
+                .map_err(|error| OpenError::kv(&file_name(*id, row), error))?;
+            open.push((*id, kv));
+            let opened = OpenedLane {
+                contents: found,
+                repaired: false,
+            };
+            lanes.insert(*id, opened);
+        }
+    }
+    check_witnesses(&contents, &lanes, &mut report);
+    let book = write_book(contents, lanes, &mut report);
+    let core = Core::new(disk.clone(), config, catalog, book, 0);
+    for (id, kv) in open {
+        core.files.pin(id, OpenFile::new(kv));
+    }
+    core.finish_open();
     Ok((core, report))
 }
 
@@ -157,14 +193,8 @@ fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) 
     }
 }
 
-/// The books, and the partitions that were cut by a mark newer than their catalog row.
-fn write_book(
-    contents: Contents,
-    lanes: Lanes,
-    report: &mut OpenReport,
-) -> (Book, BTreeSet<StorePartition>) {
+fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book {
     let mut book = Book::default();
-    let mut cut = BTreeSet::new();
     for (id, row) in &contents.files {
         let mut info = FileInfo::new(*row, FileState::Sealed);
         if let Some(lane) = lanes.get(id) {
@@ -195,14 +225,10 @@ fn write_book(
     let mut producers = contents.producers;
     for (number, row) in contents.partitions {
         let snapshots = producers.remove(&number).unwrap_or_default();
-        let mut part = Part::from_row(row, snapshots);
+        let mut part = Part::from_row(row.clone(), snapshots);
         part.segments = segments.remove(&number).unwrap_or_default();
         part.segments.sort_by_key(|segment| segment.row.base);
         let mine = runs.remove(&number).unwrap_or_default();
-        let as_of = part.as_of;
-        if mine.iter().any(|(_, run)| run.commit > as_of && run.run.truncate.is_some()) {
-            cut.insert(number);
-        }
         if let Err(reason) = rebuild(&mut book, &mut part, mine) {
             let (topic, index) = (part.topic, part.index);
             report.warnings.push(format!(
@@ -210,8 +236,8 @@ fn write_book(
             ));
             part.offline = Some(reason);
         }
-        if part.as_of != as_of {
-            // Its row is behind what the lane files say, and must follow before they leave.
+        if part.row() != row {
+            // What the lane files added must reach the catalog before they leave (rule 2).
             book.dirty.insert(number);
         }
         for slot in &part.slots {
@@ -227,7 +253,7 @@ fn write_book(
         book.names.insert((part.topic, part.index), number);
         book.parts.insert(number, part);
     }
-    (book, cut)
+    book
 }
 
 /// The runs of every partition with their files, in order of their commits.
@@ -301,6 +327,7 @@ fn play(part: &mut Part, file: u32, placed: &PlacedRun) -> Result<(), String> {
         part.start = part.start.max(start);
         if new {
             part.end = part.end.max(start);
+            part.trim_epochs_front();
         }
     }
     if let Some(to) = placed.run.truncate {
@@ -309,7 +336,7 @@ fn play(part: &mut Part, file: u32, placed: &PlacedRun) -> Result<(), String> {
         if new {
             part.end = to;
             part.epochs.retain(|(_, offset)| *offset < to);
-            part.snapshots.retain(|snapshot| snapshot.end <= to);
+            part.truncate_producers(to);
             if part.max_timestamp.is_some_and(|(_, offset)| offset >= to) {
                 part.max_timestamp = None;
             }
@@ -376,16 +403,12 @@ fn check_cover(part: &Part) -> Result<(), String> {
 }
 
 impl Core {
-    /// What opening still has to read: indexes at starts and cuts, and the producers of the
-    /// partitions in `cut`. All other producers are known from the runs, also those whose records
-    /// lie below the start by now: they must outlive their records.
-    fn finish_open(&self, cut: &BTreeSet<StorePartition>) {
+    /// What opening still has to read: indexes at starts and cuts, producers.
+    fn finish_open(&self) {
         let partitions: Vec<StorePartition> = self.book().parts.keys().copied().collect();
         for partition in partitions {
             self.settle(partition);
-            if cut.contains(&partition) {
-                self.rebuild_producers(partition);
-            }
+            self.find_lost_producers(partition);
             if let Some(part) = self.book().parts.get_mut(&partition)
                 && part.max_timestamp.is_none()
             {

@@ -336,6 +336,11 @@ impl Block {
     }
 }
 
+/// Whether a value is an index block that is whole.
+pub(crate) fn is_block(bytes: &[u8]) -> bool {
+    unseal(BLOCK_MAGIC, bytes).is_some()
+}
+
 /// One block in a segment's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockRef {

@@ -28,8 +28,9 @@ impl Node {
             let (result, end) = self.append(now, ask.acks, part, effects);
             if let Some(end) = end {
                 let when = match ask.acks {
-                    Acks::None => When::Now,
-                    Acks::Leader => When::Flushed(key, end),
+                    // Nobody is told of acks=0, but the session's place is taken until the batch
+                    // is on the disk: that is what slows a sender who outruns it.
+                    Acks::None | Acks::Leader => When::Flushed(key, end),
                     Acks::All => When::Replicated(key, end),
                 };
                 conditions.push((when, place));

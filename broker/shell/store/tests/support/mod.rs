@@ -1,6 +1,8 @@
 //! What the store's tests share: batches of known content and a driver over the inline store.
 #![allow(dead_code)] // each test file uses its own part of this
 
+pub(crate) mod model;
+
 use bytes::Bytes;
 use std::sync::Arc;
 use weir_store::{Disk, InlineStore, MemDisk, OpenReport, StoreConfig};
