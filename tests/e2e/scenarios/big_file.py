@@ -19,7 +19,7 @@ CUSTOMERS = 20_000
 
 
 def run(env):
-    lines = env.scale(20_000, 1_100_000)
+    lines = env.scale(50_000, 1_100_000)
     file, parts, size = generate(env, lines)
     rates = []
     with Weir(env, tls=True) as broker:

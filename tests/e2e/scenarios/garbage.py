@@ -22,8 +22,8 @@ def run(env):
     dice = random.Random(11)
     with Weir(env, tls=True) as broker, Weir(env, name="stranger", tls=True) as stranger:
         cases = {
-            "random bytes on TCP": lambda: tcp(broker.port, dice.randbytes(4096)),
-            "random bytes on TLS": lambda: tcp(broker.tls_port, dice.randbytes(4096)),
+            "random bytes on TCP": lambda: tcp(broker.port, dice.randbytes(4096), end=True),
+            "random bytes on TLS": lambda: tcp(broker.tls_port, dice.randbytes(4096), end=True),
             "a frame of 2 GB": lambda: tcp(broker.port, b"\x7f\xff\xff\xff" + bytes(4096)),
             "a frame of negative size": lambda: tcp(broker.port, struct.pack(">i", -5)),
             "a frame cut in the middle": lambda: tcp(
@@ -56,12 +56,13 @@ def request(api, version):
 
 
 def tcp(port, data, end=False):
-    """Sends bytes and waits until the broker ends the connection (or, with `end`, ends it)."""
+    """Sends bytes and waits until the broker ends the connection. With `end` this side ends first:
+    bytes that could still become a frame are waited for, as they should be."""
     with socket.create_connection((HOST, port), timeout=WAIT_SECONDS) as connection:
         try:
             connection.sendall(data)
             if end:
-                return
+                connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
         except ConnectionError:

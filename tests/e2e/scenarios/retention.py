@@ -48,11 +48,13 @@ def run(env):
         cut = writer.count("cut") - 100
         broker.cli("topic", "delete-records", "cut", "--before", cut, "--yes")
         live, disk, seconds = space_comes_back(env, broker, writer, shrinkers, lane_file)
+        all_expired(broker, writer)
         starts = {t: watermarks(broker, t)[0] for t in ("by-bytes", "by-ms", "cut")}
         check(starts["cut"] == cut, f"DeleteRecords to {cut} left the start at {starts['cut']}")
         check(starts["by-bytes"] > 0, "retention.bytes moved no start")
-        for topic, start in starts.items():
-            below_the_start(broker, topic, start)
+        # First the one whose records have a few seconds to live.
+        for topic in ("by-ms", "by-bytes", "cut"):
+            below_the_start(broker, topic, starts[topic])
         untouched(broker, writer, keepers)
         broker.stop()
         broker.start()
@@ -155,6 +157,16 @@ def space_comes_back(env, broker, writer, shrinkers, lane_file):
     return seen["live"], seen["disk"], time.monotonic() - began
 
 
+def all_expired(broker, writer):
+    """retention.ms takes even the last record; what comes then continues the offsets."""
+    count = writer.count("by-ms")
+    gone = lambda: watermarks(broker, "by-ms") == (count, count)
+    wait_until("retention.ms to take everything", gone, 30, every=0.2)
+    writer.write(["by-ms"], 100 * RECORD_BYTES)
+    high = watermarks(broker, "by-ms")[1]
+    check(high == count + 100, f"by-ms ends at {high}, not {count + 100}: offsets were used twice")
+
+
 def below_the_start(broker, topic, start):
     """A reader below the start is told so; one with a reset begins at the start."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -170,8 +182,6 @@ def below_the_start(broker, topic, start):
     # pylint: disable=protected-access
     codes = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
     check(error.code() in codes, f"{topic}: below the start: {error}")
-    if watermarks(broker, topic)[0] == watermarks(broker, topic)[1]:
-        return
     consumer = Consumer({**settings, "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, 0, 0)])
     first = wait_until("the first record after the reset", lambda: consumer.poll(0.2), 20)
