@@ -46,113 +46,19 @@ fn batch(records: i32, timestamp: i64, producer: (i64, i16, i32), payload: usize
 /// `now MS`, `log-append-time`, `flushed END`, `start N`, `failed END`, `delete TO|all`,
 /// `epoch E`, `fetch FROM [epoch=E] [last=E]`, `expire OLDEST`, `show`.
 fn check(script: &str, expected: Expect) {
-    let mut replica = Replica::open(LogState::default());
-    let mut rules = RULES;
-    let mut wall = 5000;
+    let mut world = World {
+        replica: Replica::open(LogState::default()),
+        rules: RULES,
+        wall: 5000,
+    };
     let mut out = String::new();
     for line in script
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
     {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let number = |at: usize| words.get(at).map_or(-1, |w| w.parse::<i64>().unwrap());
-        let option = |key: &str| {
-            words
-                .iter()
-                .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
-        };
-        let epoch = |text: &str| LeaderEpoch(text.parse().unwrap());
-        let said = match words[0] {
-            "now" => {
-                wall = number(1);
-                String::new()
-            }
-            "log-append-time" => {
-                rules.log_append_time = true;
-                String::new()
-            }
-            "lead" => {
-                let insync = usize::try_from(number(2)).unwrap_or(1);
-                format!("{}", replica.lead(epoch(words[1]), insync))
-            }
-            "resign" => {
-                replica.resign(epoch(words[1]));
-                String::new()
-            }
-            "append" => {
-                let time = option("t").map_or(wall, |t| t.parse().unwrap());
-                let producer = option("p").map_or((-1, -1, -1), |text| {
-                    let p: Vec<i64> = text.split('/').map(|n| n.parse().unwrap()).collect();
-                    (p[0], p[1] as i16, p[2] as i32)
-                });
-                let size = option("size").map_or(10, |n| n.parse().unwrap());
-                rules.min_insync_replicas = option("min").map_or(1, |n| n.parse().unwrap());
-                let batch = batch(number(1) as i32, time, producer, size);
-                let now = Now {
-                    tick: Tick(0),
-                    wall: TimestampMs(wall),
-                };
-                let header = batch.header();
-                match replica.append(now, batch, &header, &rules) {
-                    Ok(appended) => match appended.outcome {
-                        Outcome::New { batch, meta } => format!(
-                            "at {} epoch {} time {} max {}",
-                            meta.base_offset,
-                            batch.header().leader_epoch,
-                            appended.log_append_time.0,
-                            meta.max_timestamp.0,
-                        ),
-                        Outcome::Duplicate => {
-                            format!(
-                                "duplicate of {}, ends {}",
-                                appended.base_offset, appended.end
-                            )
-                        }
-                    },
-                    Err(error) => format!("{} [{}]", error, error.code().name()),
-                }
-            }
-            "flushed" => format!("{}", replica.flushed(Offset(number(1)))),
-            "start" => {
-                replica.start_moved(Offset(number(1)), 7);
-                String::new()
-            }
-            "failed" => {
-                let state = LogState {
-                    start: replica.log_start(),
-                    end: Offset(number(1)),
-                    ..LogState::default()
-                };
-                format!("{:?}", replica.reset(state))
-            }
-            "delete" => {
-                let to = (words[1] != "all").then(|| Offset(number(1)));
-                format!("{:?}", replica.delete_records(to))
-            }
-            "epoch" => format!("{:?}", replica.epoch_end(epoch(words[1]))),
-            "fetch" => {
-                let leader = replica.check_leader(option("epoch").map(epoch));
-                let from = Offset(number(1));
-                let diverges = option("last").map(|last| replica.diverges(epoch(last), from));
-                format!("{leader:?} {:?} {diverges:?}", replica.check_fetch(from))
-            }
-            "expire" => {
-                replica.expire_producers(TimestampMs(number(1)));
-                format!("{} left", replica.producers().len())
-            }
-            "show" => format!(
-                "start {} high {} flushed {} end {} epochs {:?} max {:?}",
-                replica.log_start(),
-                replica.high_watermark(),
-                replica.flushed_end(),
-                replica.log_end(),
-                replica.epochs(),
-                replica.max_timestamp(),
-            ),
-            other => panic!("no such line: {other}"),
-        };
-        replica.check();
+        let said = world.line(line);
+        world.replica.check();
         writeln!(
             out,
             "{}",
@@ -161,6 +67,125 @@ fn check(script: &str, expected: Expect) {
         .unwrap();
     }
     expected.assert_eq(&out);
+}
+
+/// What a script acts on.
+struct World {
+    replica: Replica,
+    rules: AppendRules,
+    wall: i64,
+}
+
+impl World {
+    fn line(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| words.get(at).map_or(-1, |w| w.parse::<i64>().unwrap());
+        let option = |key: &str| {
+            words
+                .iter()
+                .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
+        };
+        let epoch = |text: &str| LeaderEpoch(text.parse().unwrap());
+        match words[0] {
+            "now" => {
+                self.wall = number(1);
+                String::new()
+            }
+            "log-append-time" => {
+                self.rules.log_append_time = true;
+                String::new()
+            }
+            "lead" => {
+                let insync = usize::try_from(number(2)).unwrap_or(1);
+                format!("{}", self.replica.lead(epoch(words[1]), insync))
+            }
+            "resign" => {
+                self.replica.resign(epoch(words[1]));
+                String::new()
+            }
+            "append" => self.append(number(1) as i32, &words),
+            "flushed" => format!("{}", self.replica.flushed(Offset(number(1)))),
+            "start" => {
+                self.replica.start_moved(Offset(number(1)), 7);
+                String::new()
+            }
+            "failed" => {
+                let state = LogState {
+                    start: self.replica.log_start(),
+                    end: Offset(number(1)),
+                    ..LogState::default()
+                };
+                format!("{:?}", self.replica.reset(state))
+            }
+            "delete" => {
+                let to = (words[1] != "all").then(|| Offset(number(1)));
+                format!("{:?}", self.replica.delete_records(to))
+            }
+            "epoch" => format!("{:?}", self.replica.epoch_end(epoch(words[1]))),
+            "fetch" => {
+                let leader = self.replica.check_leader(option("epoch").map(epoch));
+                let from = Offset(number(1));
+                let diverges = option("last").map(|last| self.replica.diverges(epoch(last), from));
+                format!(
+                    "{leader:?} {:?} {diverges:?}",
+                    self.replica.check_fetch(from)
+                )
+            }
+            "expire" => {
+                self.replica.expire_producers(TimestampMs(number(1)));
+                format!("{} left", self.replica.producers().len())
+            }
+            "show" => format!(
+                "start {} high {} flushed {} end {} epochs {:?} max {:?}",
+                self.replica.log_start(),
+                self.replica.high_watermark(),
+                self.replica.flushed_end(),
+                self.replica.log_end(),
+                self.replica.epochs(),
+                self.replica.max_timestamp(),
+            ),
+            other => panic!("no such line: {other}"),
+        }
+    }
+
+    fn append(&mut self, records: i32, words: &[&str]) -> String {
+        let option = |key: &str| {
+            words
+                .iter()
+                .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
+        };
+        let time = option("t").map_or(self.wall, |t| t.parse().unwrap());
+        let producer = option("p").map_or((-1, -1, -1), |text| {
+            let p: Vec<i64> = text.split('/').map(|n| n.parse().unwrap()).collect();
+            (p[0], p[1] as i16, p[2] as i32)
+        });
+        let size = option("size").map_or(10, |n| n.parse().unwrap());
+        self.rules.min_insync_replicas = option("min").map_or(1, |n| n.parse().unwrap());
+        let batch = batch(records, time, producer, size);
+        let now = Now {
+            tick: Tick(0),
+            wall: TimestampMs(self.wall),
+        };
+        let header = batch.header();
+        match self.replica.append(now, batch, &header, &self.rules) {
+            Ok(appended) => match appended.outcome {
+                Outcome::New { batch, meta } => format!(
+                    "at {} epoch {} time {} max {}",
+                    meta.base_offset,
+                    batch.header().leader_epoch,
+                    appended.log_append_time.0,
+                    meta.max_timestamp.0,
+                ),
+                Outcome::Duplicate => {
+                    format!(
+                        "duplicate of {}, ends {}",
+                        appended.base_offset, appended.end
+                    )
+                }
+            },
+            Err(error) => format!("{} [{}]", error, error.code().name()),
+        }
+    }
 }
 
 #[test]

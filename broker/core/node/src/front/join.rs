@@ -122,7 +122,7 @@ impl Join {
                 ..
             } => return silent_finish(&response),
             Kind::Produce { response, ids, .. } => {
-                finish_produce(response, &ids, image, &self.context).into()
+                finish_produce(response, &ids, image, &self.context, self.version).into()
             }
             Kind::Fetch(join) => join.finish(image, &self.context, self.version),
             Kind::Offsets(join) => join.finish(inflate),
@@ -183,6 +183,16 @@ pub(super) const fn refused_offset(error: ErrorCode) -> OffsetResult {
     }
 }
 
+/// A request that names topics by id hears that the id is gone, not the name.
+fn by_id(error: ErrorCode, version: i16, image: &Image, id: TopicId) -> ErrorCode {
+    let gone = error == ErrorCode::UnknownTopicOrPartition && image.topic(id).is_none();
+    if version >= 13 && gone {
+        ErrorCode::UnknownTopicId
+    } else {
+        error
+    }
+}
+
 fn silent_finish(response: &ProduceResponse) -> Finish {
     let failed = response
         .responses
@@ -228,11 +238,13 @@ fn finish_produce(
     ids: &[TopicId],
     image: &Image,
     context: &Context,
+    version: i16,
 ) -> ProduceResponse {
     let mut leaders = Leaders::default();
     for (topic, id) in response.responses.iter_mut().zip(ids) {
         for partition in &mut topic.partition_responses {
-            let error = partition.error_code;
+            let error = by_id(partition.error_code, version, image, *id);
+            partition.error_code = error;
             partition.current_leader = leaders.name(image, context, error, *id, partition.index);
         }
     }
@@ -296,7 +308,8 @@ impl FetchJoin {
         for ((topic, id), told) in topics.zip(&self.told) {
             let mut told = told.iter();
             topic.partitions.retain_mut(|data| {
-                let error = data.error_code;
+                let error = by_id(data.error_code, version, image, *id);
+                data.error_code = error;
                 let index = data.partition_index;
                 data.current_leader = leaders.name(image, context, error, *id, index);
                 let told = told.next().expect("as many as partitions");

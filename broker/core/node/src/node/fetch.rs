@@ -28,6 +28,8 @@ pub(super) struct WaitingFetch {
     reading: usize,
     /// Bytes that will be answered.
     bytes: usize,
+    /// It is among `Node::parked` and has a deadline there.
+    parked: bool,
 }
 
 /// One partition of a fetch.
@@ -94,6 +96,7 @@ impl Node {
             hurried: false,
             reading: 0,
             bytes: 0,
+            parked: false,
         };
         let before = self.fetches.insert(id, fetch);
         assert!(before.is_none(), "I-NODE-1: a request is asked once");
@@ -158,7 +161,7 @@ impl Node {
             self.fetches.insert(id, fetch);
             return;
         }
-        self.unpark(id, &fetch);
+        self.unpark(id, &mut fetch);
         absorb(&mut fetch);
         for part in &mut fetch.parts {
             self.look(part);
@@ -234,19 +237,22 @@ impl Node {
         fetch.reading > 0
     }
 
-    fn park(&mut self, id: RequestId, fetch: WaitingFetch) {
+    fn park(&mut self, id: RequestId, mut fetch: WaitingFetch) {
         for part in fetch.parts.iter().filter(|part| !part.full) {
             self.parked.insert((part.ask.key, id));
         }
         self.fetch_deadlines.insert((fetch.deadline, id));
+        fetch.parked = true;
         self.fetches.insert(id, fetch);
     }
 
-    fn unpark(&mut self, id: RequestId, fetch: &WaitingFetch) {
-        if self.fetch_deadlines.remove(&(fetch.deadline, id)) || !self.parked.is_empty() {
-            for part in &fetch.parts {
-                self.parked.remove(&(part.ask.key, id));
-            }
+    fn unpark(&mut self, id: RequestId, fetch: &mut WaitingFetch) {
+        if !core::mem::take(&mut fetch.parked) {
+            return;
+        }
+        self.fetch_deadlines.remove(&(fetch.deadline, id));
+        for part in &fetch.parts {
+            self.parked.remove(&(part.ask.key, id));
         }
     }
 

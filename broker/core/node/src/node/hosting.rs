@@ -284,10 +284,12 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) -> Result<weir_types::Offset, ErrorCode> {
         self.open(key)?.replica.check_leader(None)?;
-        let start = self.open(key)?.replica.delete_records(to)?;
+        let open = self.open(key)?;
+        // A move further on that is under way decides what is answered.
+        let start = open.replica.delete_records(to)?.max(open.start_asked);
         if let Some(open) = self.open_mut(key)
-            && start > open.replica.log_start()
             && start > open.start_asked
+            && start > open.replica.log_start()
         {
             open.start_asked = start;
             effects.push(Effect::Log(LogCommand::MoveStart {

@@ -112,6 +112,7 @@ impl Node {
         };
         open.replica.start_moved(start, size_bytes);
         let start = open.replica.log_start();
+        open.start_asked = open.start_asked.max(start);
         self.gate.started(key, start, effects);
         self.wake_fetches(now, key, effects);
     }

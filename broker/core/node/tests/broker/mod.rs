@@ -1,0 +1,327 @@
+//! A broker in one thread: a front, two shards, a log in memory that flushes at once, a quorum of
+//! one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use weir_meta::{
+    Command, Image, Listener,
+    command::{RegisterBroker, TopicRef},
+    decide,
+};
+use weir_node::{
+    Answer, Effect, Event, Node, NodeConfig, RequestId,
+    front::{Call, Context, Finish, Front, FrontConfig, Plan},
+    validate::Inflate,
+};
+use weir_types::{
+    Batch, BrokerId, Now, Offset, Principal, Role, ShardId, StorePartition, Tick, TimestampMs,
+    batch::Compression,
+    log::{LogCommand, LogEvent, LogState, ReadError, StoredBatch},
+};
+use weir_wire::{
+    Records, Request, Response, Text,
+    build::{BatchBuilder, Stamp},
+    messages::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest},
+};
+
+/// The wall clock, which stands still.
+pub(crate) const WALL: i64 = 1_000_000;
+
+const SHARDS: u16 = 2;
+
+/// No codec: the tests' batches are not compressed.
+struct NoCodec;
+
+impl Inflate for NoCodec {
+    fn inflate(&mut self, _: Compression, _: &[u8], _: usize) -> Result<&[u8], String> {
+        Err("there is no codec here".to_string())
+    }
+}
+
+/// One partition's log.
+#[derive(Default)]
+struct Log {
+    start: Offset,
+    batches: Vec<Batch>,
+}
+
+/// Everything.
+pub(crate) struct Broker {
+    pub(crate) image: Arc<Image>,
+    pub(crate) who: Principal,
+    front: Front,
+    nodes: Vec<Node>,
+    logs: BTreeMap<StorePartition, Log>,
+    answers: BTreeMap<RequestId, Answer>,
+    next_request: u64,
+    random: u8,
+    tick: u64,
+}
+
+pub(crate) fn admin() -> Principal {
+    Principal {
+        name: "root".into(),
+        role: Role::Admin,
+    }
+}
+
+pub(crate) fn client() -> Principal {
+    Principal {
+        name: "alice".into(),
+        role: Role::Client,
+    }
+}
+
+pub(crate) fn create_request(topic: &str, configs: &[(&str, &str)]) -> CreateTopicsRequest {
+    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
+        name: Text::from(*name),
+        value: Some(Text::from(*value)),
+    });
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: Text::from(topic),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: configs.collect(),
+        }],
+        timeout_ms: 1000,
+        validate_only: false,
+    }
+}
+
+impl Broker {
+    pub(crate) fn new() -> Self {
+        let mut config = FrontConfig::new(SHARDS, BrokerId(1));
+        config.num_partitions = 3;
+        let node = |shard| Node::new(now(0), NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1)));
+        let mut broker = Self {
+            image: Arc::default(),
+            who: admin(),
+            front: Front::new(Arc::new(config)),
+            nodes: (0..SHARDS).map(node).collect(),
+            logs: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            next_request: 0,
+            random: 0,
+            tick: 0,
+        };
+        let listener = |name: &str, port| Listener {
+            name: name.into(),
+            host: format!("{name}.example").as_str().into(),
+            port,
+        };
+        let register = RegisterBroker {
+            id: BrokerId(1),
+            new_cluster_id: "cluster".into(),
+            listeners: vec![listener("quic", 1), listener("tls", 2)],
+            rack: None,
+        };
+        broker.agree(&Command::RegisterBroker(register));
+        broker
+    }
+
+    /// Asks as a client would; the request must be answered.
+    pub(crate) fn ask(&mut self, version: i16, request: impl Into<Request>) -> Response {
+        self.try_ask(version, request).unwrap()
+    }
+
+    /// The answer, or `silent`, or why the session ends.
+    pub(crate) fn try_ask(
+        &mut self,
+        version: i16,
+        request: impl Into<Request>,
+    ) -> Result<Response, String> {
+        let context = Context {
+            principal: self.who.clone(),
+            listener: "quic".into(),
+        };
+        let image = self.image.clone();
+        let random = &mut self.random;
+        let mut call = Call {
+            now: now(self.tick),
+            image: &image,
+            context: &context,
+            version,
+            inflate: &mut NoCodec,
+            random: &mut || {
+                *random += 1;
+                [*random; 16]
+            },
+        };
+        let (parts, mut join) = match self.front.accept(&mut call, request.into()) {
+            Plan::Answer(response) => return Ok(response),
+            Plan::Silent => return Err("silent".to_string()),
+            Plan::Close { reason } => return Err(reason),
+            Plan::Parts { parts, join } => (parts, join),
+        };
+        let mut waiting: VecDeque<(usize, RequestId, ShardId)> = VecDeque::new();
+        for (at, part) in parts.into_iter().enumerate() {
+            let id = RequestId(self.next_request);
+            self.next_request += 1;
+            let (seen, ask) = (part.seen, part.ask);
+            self.step(part.shard, Event::Ask { id, seen, ask });
+            waiting.push_back((at, id, part.shard));
+        }
+        while let Some((at, id, shard)) = waiting.pop_front() {
+            let Some(answer) = self.answers.remove(&id) else {
+                // Time passes until a long poll ends.
+                waiting.push_back((at, id, shard));
+                self.tick += 10;
+                (0..SHARDS).for_each(|shard| self.step(ShardId(shard), Event::Wake));
+                continue;
+            };
+            if join.absorb(at, answer) {
+                for (_, id, shard) in waiting.clone() {
+                    self.step(shard, Event::Hurry { id });
+                }
+            }
+        }
+        match join.finish(&self.image, &mut NoCodec) {
+            Finish::Answer(response) => Ok(response),
+            Finish::Silent => Err("silent".to_string()),
+            Finish::Close { reason } => Err(reason),
+        }
+    }
+
+    pub(crate) fn create(&mut self, topic: &str, configs: &[(&str, &str)]) {
+        let request = create_request(topic, configs);
+        let Response::CreateTopics(created) = self.ask(7, request) else {
+            panic!("not an answer to CreateTopics");
+        };
+        assert!(!created.topics[0].error_code.is_err(), "{created:?}");
+    }
+
+    pub(crate) fn delete(&mut self, topic: &str) {
+        self.agree(&Command::DeleteTopics(vec![TopicRef::Name(
+            topic.to_string(),
+        )]));
+    }
+
+    /// A batch of records with a value of that many bytes, a millisecond apart.
+    pub(crate) fn batch(&self, records: i64, value_bytes: usize) -> Records {
+        let mut builder = BatchBuilder::new(TimestampMs(WALL));
+        for at in 0..records {
+            let value = vec![0; value_bytes];
+            builder.push(TimestampMs(WALL + at), None, Some(&value), &[]);
+        }
+        Records::Slice(builder.finish(Stamp::default()))
+    }
+
+    fn agree(&mut self, command: &Command) {
+        let decision = decide(&self.image, now(self.tick), command).unwrap();
+        self.apply(&decision.records, None);
+    }
+
+    fn apply(
+        &mut self,
+        records: &[weir_meta::MetaRecord],
+        proposal: Option<(ShardId, weir_node::ProposalId)>,
+    ) {
+        let mut image = (*self.image).clone();
+        image.apply_entry(image.applied() + 1, records);
+        image.check();
+        self.image = Arc::new(image);
+        for shard in (0..SHARDS).map(ShardId) {
+            let own = proposal.filter(|(owner, _)| *owner == shard);
+            let image = self.image.clone();
+            let proposal = own.map(|(_, id)| id);
+            self.step(shard, Event::Agreed { image, proposal });
+        }
+    }
+
+    fn step(&mut self, shard: ShardId, event: Event) {
+        let mut effects = Vec::new();
+        let node = &mut self.nodes[usize::from(shard.0)];
+        node.step(now(self.tick), event, &mut effects);
+        node.check();
+        for effect in effects {
+            match effect {
+                Effect::Answer { id, answer } => {
+                    assert!(self.answers.insert(id, answer).is_none(), "answered twice");
+                }
+                Effect::Propose { proposal, records } => {
+                    self.apply(&records, Some((shard, proposal)));
+                }
+                Effect::Log(command) => {
+                    for event in self.log(command) {
+                        self.step(shard, Event::Log(event));
+                    }
+                }
+                Effect::Notice(notice) => panic!("{notice:?}"),
+            }
+        }
+    }
+
+    fn log(&mut self, command: LogCommand) -> Vec<LogEvent> {
+        match command {
+            LogCommand::Open { replicas } => replicas
+                .into_iter()
+                .map(|(topic, index)| {
+                    let partition = StorePartition(u32::try_from(self.logs.len()).unwrap());
+                    self.logs.insert(partition, Log::default());
+                    LogEvent::Opened {
+                        topic,
+                        index,
+                        partition,
+                        state: LogState::default(),
+                    }
+                })
+                .collect(),
+            LogCommand::Append {
+                partition,
+                batch,
+                meta,
+            } => {
+                self.logs.get_mut(&partition).unwrap().batches.push(batch);
+                let end = meta.next_offset();
+                vec![LogEvent::Flushed { partition, end }]
+            }
+            LogCommand::Read {
+                token,
+                partition,
+                from,
+                below,
+                ..
+            } => {
+                let batches = self.logs[&partition].batches.iter();
+                let batches = batches.filter(|b| {
+                    let header = b.header();
+                    header.next_offset() > from && header.base_offset < below
+                });
+                let batches = Ok(batches.cloned().map(StoredBatch::Cached).collect());
+                vec![LogEvent::ReadDone { token, batches }]
+            }
+            LogCommand::FindTime {
+                token,
+                partition,
+                timestamp,
+                ..
+            } => {
+                let mut batches = self.logs[&partition].batches.iter();
+                let found = batches.find(|b| b.header().max_timestamp >= timestamp);
+                let batch: Result<_, ReadError> = Ok(found.cloned().map(StoredBatch::Cached));
+                vec![LogEvent::TimeFound { token, batch }]
+            }
+            LogCommand::MoveStart { partition, to } => {
+                self.logs.get_mut(&partition).unwrap().start = to;
+                vec![LogEvent::StartMoved {
+                    partition,
+                    start: to,
+                    size_bytes: 0,
+                }]
+            }
+            LogCommand::Delete { .. } => Vec::new(),
+            other => panic!("the tests need no {other:?}"),
+        }
+    }
+}
+
+fn now(tick: u64) -> Now {
+    Now {
+        tick: Tick(tick),
+        wall: TimestampMs(WALL),
+    }
+}
