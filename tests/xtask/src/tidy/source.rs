@@ -4,6 +4,7 @@
 
 use crate::workspace::Workspace;
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 /// One source file of the tree.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Source {
     pub(super) code: String,
     /// The line (from 1) from which on it is a test module, or one past its last line.
     pub(super) tests_from: usize,
+    /// Whether another file declares it as a module of its tests.
+    declared_as_test: bool,
 }
 
 impl Source {
@@ -26,12 +29,18 @@ impl Source {
                 .iter()
                 .any(|end| file.ends_with(end))
         };
-        workspace
+        let sources: Result<Vec<Self>> = workspace
             .files
             .iter()
             .filter(is_source)
             .map(|file| Ok(Self::new(file, workspace.read(file)?)))
-            .collect()
+            .collect();
+        let mut sources = sources?;
+        let tests: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
+        for source in &mut sources {
+            source.declared_as_test = tests.contains(&source.file);
+        }
+        Ok(sources)
     }
 
     pub(super) fn new(file: &str, text: String) -> Self {
@@ -46,6 +55,7 @@ impl Source {
             text,
             code,
             tests_from,
+            declared_as_test: false,
         }
     }
 
@@ -56,6 +66,9 @@ impl Source {
     /// Whether the whole file is a test: in a crate's `tests` folder, or a `tests.rs` beside the
     /// code. The folder `tests/` at the root holds tools that are held to the rules of code.
     pub(super) fn is_test_file(&self) -> bool {
+        if self.declared_as_test {
+            return true;
+        }
         let inner = self.file.strip_prefix("tests/").unwrap_or(&self.file);
         inner.contains("/tests/") || inner.ends_with("/tests.rs")
     }
@@ -89,6 +102,31 @@ impl Source {
             .enumerate()
             .map(|(index, line)| (index + 1, line))
     }
+}
+
+/// The files that a file declares as modules of its tests: `#[cfg(test)] mod name;`.
+fn test_modules(source: &Source) -> Vec<String> {
+    let (folder, name) = source.file.rsplit_once('/').unwrap_or(("", &source.file));
+    let stem = name.trim_end_matches(".rs");
+    let inside = match stem {
+        "lib" | "main" | "mod" => folder.to_owned(),
+        other => format!("{folder}/{other}"),
+    };
+    let lines: Vec<&str> = source.code.lines().collect();
+    let declared = lines
+        .windows(2)
+        .filter(|pair| pair[0].starts_with("#[cfg(test)]"));
+    declared
+        .filter_map(|pair| {
+            let item = pair[1].trim_start_matches("pub(crate) ");
+            let module = item.strip_prefix("mod ")?.strip_suffix(';')?;
+            Some([
+                format!("{inside}/{module}.rs"),
+                format!("{inside}/{module}/mod.rs"),
+            ])
+        })
+        .flatten()
+        .collect()
 }
 
 /// The line of the `#[cfg(test)]` that opens the last module of a file.
@@ -252,6 +290,22 @@ mod tests {
     fn a_lifetime_is_not_a_character() {
         assert_eq!(blank("fn f<'a>(x: &'a str) {}"), "fn f<'a>(x: &'a str) {}");
         assert_eq!(blank("a('\\n', '\\'', b)").replace(' ', ""), "a(,,b)");
+    }
+
+    #[test]
+    fn a_module_may_be_declared_as_a_test() {
+        let found = |file: &str| {
+            let text = "#[cfg(test)]\nmod fake;\nmod real;\n";
+            test_modules(&Source::new(file, text.into()))
+        };
+        assert_eq!(
+            found("a/src/lib.rs"),
+            ["a/src/fake.rs", "a/src/fake/mod.rs"]
+        );
+        assert_eq!(
+            found("a/src/b.rs"),
+            ["a/src/b/fake.rs", "a/src/b/fake/mod.rs"]
+        );
     }
 
     #[test]

@@ -6,12 +6,7 @@ use crate::workspace::Workspace;
 use anyhow::Result;
 
 /// Beginnings of paths that exist on one machine only; in halves, not to find themselves.
-const MACHINE_PATHS: [&str; 4] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/home", "/"),
-    concat!("/Users", "/"),
-];
+const MACHINE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 
 const README: &str = "README.md";
 
