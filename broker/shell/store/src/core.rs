@@ -14,7 +14,7 @@ use crate::layout::FileRole;
 use crate::limits::{LANE_CACHE_BYTES, READ_CACHE_BYTES, ROOM_FILES_RESERVED};
 use crate::queue::{Op, Taken};
 use crate::rows::FileRow;
-use crate::stats::{Counters, FileStats, StoreStats};
+use crate::stats::Counters;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -22,9 +22,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use weir_types::{
-    Batch, BatchMeta, Offset, PartitionIndex, ShardId, StorePartition, TopicId, log::LogEvent,
-};
+use weir_types::{Batch, BatchMeta, Offset, ShardId, StorePartition, log::LogEvent};
 
 /// Events with the shard each is for.
 pub(crate) type Events = Vec<(ShardId, LogEvent)>;
@@ -35,7 +33,7 @@ pub(crate) struct Core {
     pub(crate) disk: SharedDisk,
     pub(crate) config: StoreConfig,
     pub(crate) store: u64,
-    catalog: Mutex<Catalog>,
+    pub(crate) catalog: Mutex<Catalog>,
     book: Mutex<Book>,
     pub(crate) files: Files,
     next_commit: AtomicU64,
@@ -525,114 +523,6 @@ impl Core {
         }
         Ok(worked)
     }
-
-    /// Opens partitions, making those that do not exist: one catalog commit.
-    pub(crate) fn open_partitions(
-        &self,
-        route: ShardId,
-        replicas: &[(TopicId, PartitionIndex)],
-    ) -> Events {
-        let mut edit = Edit::default();
-        let mut made = Vec::new();
-        let mut catalog = self.catalog();
-        {
-            let book = self.book();
-            for (topic, index) in replicas {
-                let known = book.names.contains_key(&(*topic, *index));
-                if !known
-                    && !made
-                        .iter()
-                        .any(|(_, part): &(_, Part)| part.is(*topic, *index))
-                {
-                    let part = Part::new(*topic, *index);
-                    let number = catalog.take_partition();
-                    edit.partitions.insert(number, Some(part.row()));
-                    made.push((number, part));
-                }
-            }
-        }
-        let failed = if made.is_empty() {
-            None
-        } else {
-            catalog.commit(&edit).err()
-        };
-        if let Some(error) = &failed {
-            self.die(&format!("the catalog cannot be written: {error}"));
-        }
-        let mut book = self.book();
-        if failed.is_none() {
-            for (number, part) in made {
-                book.names.insert((part.topic, part.index), number);
-                book.parts.insert(number, part);
-            }
-        }
-        let answers = replicas.iter().map(|(topic, index)| {
-            let number = book.names.get(&(*topic, *index)).copied();
-            let part = number.and_then(|number| Some((number, book.parts.get(&number)?)));
-            (route, opened(*topic, *index, part, failed.as_ref()))
-        });
-        answers.collect()
-    }
-
-    /// Deletes partitions: one catalog commit.
-    pub(crate) fn delete_partitions(&self, partitions: &[StorePartition]) {
-        let mut edit = Edit::default();
-        let mut catalog = self.catalog();
-        {
-            let mut book = self.book();
-            for partition in partitions {
-                if book.delete(*partition) {
-                    edit.partitions.insert(*partition, None);
-                }
-            }
-        }
-        if edit.partitions.is_empty() {
-            return;
-        }
-        if let Err(error) = catalog.commit(&edit) {
-            self.die(&format!("the catalog cannot be written: {error}"));
-        }
-    }
-
-    /// Makes every rolled and active file whole and closes everything.
-    pub(crate) fn close(self, lanes: Vec<Lane>) -> Result<(), KvError> {
-        for mut lane in lanes {
-            self.roll(&mut lane);
-        }
-        self.seal_rolled()?;
-        self.files.sweep()?;
-        self.files.close_all()?;
-        let catalog = self
-            .catalog
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        catalog.close()
-    }
-
-    /// Numbers for metrics.
-    pub(crate) fn stats(&self) -> StoreStats {
-        let mut stats = StoreStats::default();
-        self.counters.fill(&mut stats);
-        stats.retired = self.files.has_retired();
-        stats.open_files = self.files.open_count() as u64;
-        let book = self.book();
-        for info in book.files.values() {
-            let kind: &mut FileStats = match info.row.role {
-                FileRole::Lane => &mut stats.lane,
-                FileRole::History => &mut stats.history,
-            };
-            kind.files += 1;
-            kind.bytes += info.bytes;
-            kind.live_bytes += info.live_bytes;
-            if info.row.role == FileRole::Lane && info.state == FileState::Sealed {
-                stats.waiting_for_rewriter += 1;
-            }
-        }
-        stats.partitions = book.parts.len() as u64;
-        let offline = book.parts.values().filter(|part| part.offline.is_some());
-        stats.partitions_offline = offline.count() as u64;
-        stats
-    }
 }
 
 fn count_batches(book: &mut Book, file: u32, parts: &[lane::Part]) {
@@ -648,37 +538,6 @@ fn count_batches(book: &mut Book, file: u32, parts: &[lane::Part]) {
         info.bytes += bytes;
         info.live_bytes += live;
         info.batches += batches as u64;
-    }
-}
-
-fn opened(
-    topic: TopicId,
-    index: PartitionIndex,
-    part: Option<(StorePartition, &Part)>,
-    failed: Option<&KvError>,
-) -> LogEvent {
-    let reason = match part {
-        Some((
-            _,
-            Part {
-                offline: Some(reason),
-                ..
-            },
-        )) => reason.clone(),
-        Some((partition, part)) => {
-            return LogEvent::Opened {
-                topic,
-                index,
-                partition,
-                state: part.state(),
-            };
-        }
-        None => failed.map_or_else(|| "it was not made".to_owned(), ToString::to_string),
-    };
-    LogEvent::OpenFailed {
-        topic,
-        index,
-        reason,
     }
 }
 

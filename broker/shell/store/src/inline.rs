@@ -11,7 +11,7 @@ use crate::rewrite::{RewriteStep, Rewriter};
 use crate::stats::StoreStats;
 use std::{collections::VecDeque, sync::Arc};
 use weir_types::{
-    Offset, ShardId, StorePartition,
+    ShardId, StorePartition,
     log::{LogCommand, LogEvent},
 };
 
@@ -211,55 +211,5 @@ pub(crate) fn split(command: LogCommand) -> Split {
         }
         read @ (LogCommand::Read { .. } | LogCommand::FindTime { .. }) => Split::Read(read),
         control => Split::Control(control),
-    }
-}
-
-impl Core {
-    /// Carries out an `Open` or a `Delete`.
-    pub(crate) fn control(&self, route: ShardId, command: LogCommand) -> Vec<(ShardId, LogEvent)> {
-        match command {
-            LogCommand::Open { replicas } => self.open_partitions(route, &replicas),
-            LogCommand::Delete { partitions } => {
-                self.delete_partitions(&partitions);
-                Vec::new()
-            }
-            other => {
-                tracing::error!(?other, "the store does not know this command");
-                Vec::new()
-            }
-        }
-    }
-
-    /// Carries out a `Read` or a `FindTime`; `submitted_end` is the end with what no lane has
-    /// flushed yet.
-    pub(crate) fn answer(
-        &self,
-        route: ShardId,
-        command: LogCommand,
-        submitted_end: Option<Offset>,
-    ) -> Option<(ShardId, LogEvent)> {
-        let event = match command {
-            LogCommand::Read {
-                token,
-                partition,
-                from,
-                below,
-                bytes_max,
-            } => LogEvent::ReadDone {
-                token,
-                batches: self.read(partition, from, below, bytes_max, submitted_end),
-            },
-            LogCommand::FindTime {
-                token,
-                partition,
-                timestamp,
-                below,
-            } => LogEvent::TimeFound {
-                token,
-                batch: self.find_time(partition, timestamp, below),
-            },
-            _ => return None,
-        };
-        Some((route, event))
     }
 }

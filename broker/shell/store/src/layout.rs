@@ -126,6 +126,9 @@ pub(crate) fn check_piece(value: &[u8]) -> Option<PieceName> {
     })
 }
 
+/// Takes a key and its value.
+type Put<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;
+
 /// Cuts a stream of bytes of known length into named values and hands each out.
 pub(crate) struct Cutter<'a, E> {
     left: usize,
@@ -136,16 +139,11 @@ pub(crate) struct Cutter<'a, E> {
     partition: StorePartition,
     buffer: Vec<u8>,
     value: Vec<u8>,
-    put: &'a mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
+    put: &'a mut Put<'a, E>,
 }
 
 impl<'a, E> Cutter<'a, E> {
-    pub(crate) fn new(
-        len: usize,
-        commit: u64,
-        first_key: u64,
-        put: &'a mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Self {
+    pub(crate) fn new(len: usize, commit: u64, first_key: u64, put: &'a mut Put<E>) -> Self {
         Self {
             left: len,
             target: next_piece(len),

@@ -14,6 +14,7 @@ mod book;
 mod cache;
 mod catalog;
 mod config;
+mod control;
 mod core;
 pub mod disk;
 mod encode;

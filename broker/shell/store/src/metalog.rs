@@ -131,10 +131,8 @@ impl MetaLog {
     pub fn append(&mut self, records: &[Vec<u8>]) -> Result<(), MetaLogError> {
         let first = self.next;
         self.kv.write(|change| {
-            let mut key = first;
-            for record in records {
+            for (key, record) in (first..).zip(records) {
                 change.put(key, &crate::encode::seal(MAGIC, record))?;
-                key += 1;
             }
             Ok(())
         })?;

@@ -380,7 +380,10 @@ impl Shared {
             if let Some(busy) = work.busy.get_mut(number) {
                 *busy = false;
             }
-            if work.closing {
+            // This lane looks for itself; but what it gave back may be another's to take: a
+            // further lane starts only behind the ones before it.
+            let others = (0..work.busy.len()).any(|lane| lane != number && work.may_start(lane));
+            if others || work.closing {
                 self.lane_wake.notify_all();
             }
         }
