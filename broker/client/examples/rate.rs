@@ -1,29 +1,62 @@
 //! How fast one producer and one consumer are: small records in and out, rates printed.
 //!
-//! `cargo run --release --example rate -- HOST:PORT [PROFILE]`
+//! `cargo run --release --example rate -- [HOST:PORT [PROFILE]]`
+//!
+//! Without an address a broker is started in the same process, in a temporary folder, and used
+//! over QUIC: both then share the machine's cores.
 
 use std::{error::Error, path::Path, time::Instant};
 use weir_client::{
     Client, ClientConfig, ErrorCode, Profile, Record, SeekTo, TransportChoice, admin::NewTopic,
 };
 
+use weir_server::{Broker, Config, Settings, settings::Origin};
+
 const TOPIC: &str = "rate";
 const RECORDS: usize = 5_000_000;
 const VALUE: [u8; 100] = [b'x'; 100];
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let bootstrap = arguments.next().unwrap_or_else(|| "127.0.0.1:9092".into());
-    let mut config = ClientConfig::new([bootstrap]);
-    match arguments.next() {
-        Some(file) => {
-            config = config
-                .with_profile(Profile::read(Path::new(&file))?)
-                .with_transport(TransportChoice::Quic);
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let servers = tokio::runtime::Runtime::new()?;
+    let folder = tempfile::tempdir()?;
+    let mut embedded = None;
+    let config = match arguments.as_slice() {
+        [] => {
+            let broker = servers.block_on(start(folder.path()))?;
+            let address = broker.listeners()[0].advertised.to_string();
+            let config = ClientConfig::new([address]);
+            let profile = Profile::read(broker.profile())?;
+            embedded = Some(broker);
+            config
+                .with_profile(profile)
+                .with_transport(TransportChoice::Quic)
         }
-        None => config = config.with_transport(TransportChoice::Tcp),
+        [address] => ClientConfig::new([address]).with_transport(TransportChoice::Tcp),
+        [address, profile, ..] => {
+            ClientConfig::new([address]).with_profile(Profile::read(Path::new(profile))?)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(config))?;
+    if let Some(broker) = embedded {
+        servers.block_on(broker.shutdown());
     }
+    Ok(())
+}
+
+async fn start(folder: &Path) -> Result<Broker, Box<dyn Error>> {
+    let mut settings = Settings::default();
+    let data = folder.display().to_string();
+    for (name, value) in [("data", data.as_str()), ("listen", "quic://127.0.0.1:0")] {
+        settings.lay(name, value, Origin::Flag(name.to_owned()))?;
+    }
+    Ok(Broker::start(Config::from_settings(settings)?).await?)
+}
+
+async fn measure(config: ClientConfig) -> Result<(), Box<dyn Error>> {
     let client = Client::connect(config).await?;
     match client.admin().create_topic(NewTopic::new(TOPIC, 12)).await {
         Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => {
@@ -37,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     for _ in 0..RECORDS {
         // `flush` tells of every failure.
-        let _ = producer.send(Record::new(TOPIC, &VALUE)).await?;
+        producer.send(Record::new(TOPIC, &VALUE)).await?;
     }
     producer.flush().await?;
     report("produced", start);

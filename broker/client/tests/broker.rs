@@ -1,8 +1,11 @@
 //! The client against a broker in the same process, over each transport: what is written comes
 //! back, and every administrative message finds its answer.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
-use tempfile::TempDir;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use weir_client::{
     Acks, Client, ClientConfig, Compression, ErrorCode, Offset, OffsetReset, Profile, Record,
     RecordHeader, SeekTo, TimestampMs, TopicPartition, TransportChoice,
@@ -51,13 +54,17 @@ async fn connect(broker: &Broker, way: &str) -> Client {
         .expect("connects")
 }
 
-async fn with_broker<F>(test: impl FnOnce(TempDir, Broker) -> F)
+async fn with_broker<F>(test: impl FnOnce(PathBuf, Broker) -> F)
 where
     F: Future<Output = ()>,
 {
     let folder = tempfile::tempdir().expect("a folder");
     let broker = start(folder.path(), EVERYWHERE).await;
-    let done = tokio::time::timeout(Duration::from_secs(120), test(folder, broker)).await;
+    let done = tokio::time::timeout(
+        Duration::from_secs(120),
+        test(folder.path().to_owned(), broker),
+    )
+    .await;
     done.expect("the test came to its end");
 }
 
@@ -287,7 +294,7 @@ async fn offsets_are_found_and_records_deleted() {
         for number in 0..10 {
             let record =
                 Record::new("t", b"x").with_timestamp(TimestampMs(1_700_000_000_000 + number));
-            let _ = producer.send(record).await.expect("taken");
+            producer.send(record).await.expect("taken");
         }
         producer.flush().await.expect("flushed");
         let at = |ms| OffsetSpec::Timestamp(TimestampMs(ms));
@@ -358,7 +365,7 @@ async fn a_restart_in_the_middle_doubles_and_loses_nothing() {
             deliveries.push(producer.send(record).await.expect("taken"));
             if number == 2500 {
                 broker.take().expect("running").shutdown().await;
-                broker = Some(start(folder.path(), &listen).await);
+                broker = Some(start(&folder, &listen).await);
             }
         }
         for delivery in deliveries {

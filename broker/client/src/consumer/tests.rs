@@ -16,7 +16,7 @@ async fn write(client: &Client, partitions: i32, from: i64, count: i64) {
             let record = Record::new("t", value.as_bytes())
                 .with_partition(partition)
                 .with_timestamp(TimestampMs(1000 + number));
-            let _ = producer.send(record).await.expect("taken");
+            producer.send(record).await.expect("taken");
         }
     }
     producer.close().await.expect("flushed");
@@ -251,7 +251,7 @@ async fn batches_records_and_the_stream_agree() {
             if number % 5 == 0 {
                 record.value = None;
             }
-            let _ = producer.send(record).await.expect("taken");
+            producer.send(record).await.expect("taken");
         }
         producer.close().await.expect("flushed");
     }

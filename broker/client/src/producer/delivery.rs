@@ -100,9 +100,9 @@ impl BatchCompletion {
 }
 
 /// The future of a record that was handed to a producer: ready when a broker has acknowledged it
-/// or it failed for good. Dropping it does not take the record back.
+/// or it failed for good. Dropping it does not take the record back; [`crate::Producer::flush`]
+/// tells of every failure.
 #[derive(Debug)]
-#[must_use = "a delivery tells whether the record arrived; `Producer::flush` tells it for all"]
 pub struct Delivery {
     pub(crate) batch: Arc<BatchCompletion>,
     pub(crate) index: i32,

@@ -46,7 +46,7 @@ use weir_types::{PartitionIndex, TimestampMs};
 ///     let value = format!("order {order}");
 ///     let record = Record::new("orders", value.as_bytes()).with_key(b"customer-7");
 ///     // Dropping the delivery is fine: `flush` tells of every failure.
-///     let _ = producer.send(record).await?;
+///     producer.send(record).await?;
 /// }
 /// producer.flush().await?;
 /// # Ok(())

@@ -186,7 +186,7 @@ async fn keys_decide_and_records_without_spread() {
         let delivery = producer.send(keyed).await.expect("taken");
         let expected = super::partition_for_key(key.as_bytes(), 4);
         assert_eq!(delivery.partition().0, expected);
-        let _ = producer
+        producer
             .send(Record::new("t", value.as_bytes()))
             .await
             .expect("taken");
@@ -209,7 +209,7 @@ async fn a_full_memory_holds_the_sender_back() {
         .expect("builds");
     let value = [b'x'; 400];
     for _ in 0..500 {
-        let _ = producer.send(Record::new("t", &value)).await.expect("room");
+        producer.send(Record::new("t", &value)).await.expect("room");
         assert!(producer.buffered_bytes() <= 10_000);
     }
     producer.flush().await.expect("flushed");
@@ -270,7 +270,7 @@ async fn older_brokers_get_names_and_compressed_batches() {
             .expect("builds");
         for _ in 0..100 {
             let record = Record::new("t", b"the same again and again and again");
-            let _ = producer.send(record).await.expect("taken");
+            producer.send(record).await.expect("taken");
         }
         producer.close().await.expect("flushed");
     }
