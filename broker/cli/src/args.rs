@@ -2,7 +2,7 @@
 //! stand in its own file.
 
 use crate::connect::ConnectArgs;
-use crate::{bench, certs, cluster, consume, produce, quickstart, serve, topic};
+use crate::{bench, certs, cluster, consume, produce, quickstart, serve, store, topic};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArgs),
     /// Look at the cluster
     Cluster(cluster::ClusterArgs),
+    /// Look into a data folder whose broker is stopped
+    Store(store::StoreArgs),
     /// Issue and show certificates and profiles
     Certs(certs::CertsArgs),
     /// Print a shell's completion script

@@ -29,6 +29,7 @@ mod record_json;
 mod report;
 mod row;
 mod serve;
+mod store;
 mod table;
 mod topic;
 mod waiting;
@@ -106,6 +107,7 @@ async fn dispatch(cli: Cli, interrupt: Interrupt) -> Outcome {
                 Command::Consume(args) => consume::run(args, interrupt).await,
                 Command::Bench(args) => bench::run(args, interrupt).await,
                 Command::Cluster(args) => cluster::run(args, &interrupt).await,
+                Command::Store(args) => store::run(args),
                 Command::Certs(args) => certs::run(args),
                 Command::Completions(args) => completions(args.shell),
                 Command::Docs(docs) => match docs.which {
