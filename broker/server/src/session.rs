@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use weir_meta::Image;
 use weir_net::{Close, Peer};
 use weir_node::event::RequestId;
@@ -23,6 +23,10 @@ use weir_node::front::{self, Call, Context, Finish, Front, FrontConfig, Join, Pl
 use weir_node::request::Answer;
 use weir_types::{ErrorCode, ShardId};
 use weir_wire::{Request, RequestError, Response, decode_request, encode_response};
+
+/// Fetches of one session that may hold bytes at a time; further ones wait for their turn, so that
+/// a client that asks and does not read cannot pile up answers.
+const FETCHES_AT_ONCE: usize = 2;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ impl weir_net::Service for BrokerService {
                 principal: peer.principal,
             },
             inflater: Inflater::default(),
+            fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
         }
     }
 }
@@ -67,6 +72,7 @@ pub(crate) struct ClientSession {
     front: Front,
     context: Context,
     inflater: Inflater,
+    fetches: Arc<Semaphore>,
 }
 
 /// What remains of a request when `call` returns.
@@ -75,6 +81,17 @@ enum Remaining {
     Done(Result<weir_net::Answer, Close>),
     /// The shards' answers.
     Shards(Box<Waiting>),
+    /// A fetch: its turn, then the shards' answers.
+    Fetch(Box<Turn>),
+}
+
+/// A fetch that is not yet with the shards.
+struct Turn {
+    shared: Arc<Shared>,
+    fetches: Arc<Semaphore>,
+    reply: Reply,
+    parts: Vec<front::Part>,
+    join: Join,
 }
 
 /// A request whose parts are with the shards.
@@ -111,6 +128,7 @@ impl weir_net::Session for ClientSession {
             match remaining {
                 Remaining::Done(answer) => answer,
                 Remaining::Shards(waiting) => waiting.finish().await,
+                Remaining::Fetch(turn) => turn.finish().await,
             }
         }
     }
@@ -135,6 +153,7 @@ impl ClientSession {
             correlation_id: header.correlation_id,
             version: header.api_version,
         };
+        let is_fetch = matches!(request, Request::Fetch(_));
         match self.plan(header.api_version, request) {
             Ok(Plan::Answer(response)) => Remaining::Done(reply.encode(&response)),
             Ok(Plan::Silent) => Remaining::Done(Ok(None)),
@@ -142,8 +161,15 @@ impl ClientSession {
                 reply.failed();
                 Remaining::Done(Err(Close::new(reason)))
             }
+            Ok(Plan::Parts { parts, join }) if is_fetch => Remaining::Fetch(Box::new(Turn {
+                shared: Arc::clone(&self.shared),
+                fetches: Arc::clone(&self.fetches),
+                reply,
+                parts,
+                join,
+            })),
             Ok(Plan::Parts { parts, join }) => {
-                Remaining::Shards(Box::new(self.ask(reply, parts, join)))
+                Remaining::Shards(Box::new(ask(&self.shared, reply, parts, join)))
             }
             Err(close) => Remaining::Done(Err(close)),
         }
@@ -172,42 +198,79 @@ impl ClientSession {
             ))),
         }
     }
+}
 
-    fn ask(&self, reply: Reply, asks: Vec<front::Part>, join: Join) -> Waiting {
-        let parts = FuturesUnordered::new();
-        let mut asked = Vec::with_capacity(asks.len());
-        for (index, front::Part { shard, seen, ask }) in asks.into_iter().enumerate() {
-            let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
-            let (sender, receiver) = oneshot::channel();
-            let message = ToShard::Ask {
-                id,
-                seen,
-                ask,
-                reply: sender,
-            };
-            let offered = self
-                .shared
-                .shards
-                .get(usize::from(shard.0))
-                .is_some_and(|shard| shard.offer(message).is_ok());
-            asked.push(offered.then_some((shard, id)));
-            // A full queue, or a shard that leaves, drops the sender: the same refusal.
-            let answer = async move {
-                let refused = Answer::Refused(ErrorCode::BrokerNotAvailable);
-                (index, receiver.await.unwrap_or(refused))
-            };
-            parts.push(answer.boxed());
-        }
-        let progress = Progress {
-            shared: Arc::clone(&self.shared),
-            asked,
+/// Hands the parts of a request to the shards.
+fn ask(shared: &Arc<Shared>, reply: Reply, asks: Vec<front::Part>, join: Join) -> Waiting {
+    let parts = FuturesUnordered::new();
+    let mut asked = Vec::with_capacity(asks.len());
+    for (index, front::Part { shard, seen, ask }) in asks.into_iter().enumerate() {
+        let id = RequestId(shared.next_request.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        let message = ToShard::Ask {
+            id,
+            seen,
+            ask,
+            reply: sender,
         };
-        Waiting {
+        let offered = shared
+            .shards
+            .get(usize::from(shard.0))
+            .is_some_and(|shard| shard.offer(message).is_ok());
+        asked.push(offered.then_some((shard, id)));
+        // A full queue, or a shard that leaves, drops the sender: the same refusal.
+        let answer = async move {
+            let refused = Answer::Refused(ErrorCode::BrokerNotAvailable);
+            (index, receiver.await.unwrap_or(refused))
+        };
+        parts.push(answer.boxed());
+    }
+    let progress = Progress {
+        shared: Arc::clone(shared),
+        asked,
+    };
+    Waiting {
+        reply,
+        join,
+        parts,
+        progress,
+    }
+}
+
+impl Turn {
+    async fn finish(self: Box<Self>) -> Result<weir_net::Answer, Close> {
+        let Self {
+            shared,
+            fetches,
             reply,
-            join,
             parts,
-            progress,
-        }
+            join,
+        } = *self;
+        // Nobody closes the semaphore.
+        let turn = fetches.acquire_owned().await.ok();
+        let answer = Box::new(ask(&shared, reply, parts, join)).finish().await?;
+        Ok(answer.map(|mut segments| {
+            // The turn ends when the transport lets go of the answer's last bytes.
+            if let Some(last) = segments.pop() {
+                segments.push(Bytes::from_owner(Held {
+                    bytes: last,
+                    _turn: turn,
+                }));
+            }
+            segments
+        }))
+    }
+}
+
+/// Bytes of an answer that hold their fetch's turn.
+struct Held {
+    bytes: Bytes,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
