@@ -151,8 +151,15 @@ impl Core {
             }
             Err(reason) => {
                 Counters::add(&self.counters.failed_commits, 1);
-                for (part, (route, _)) in parts.iter().zip(routes) {
-                    self.tell_failed(part.partition, route, &reason, &mut events);
+                for (part, (route, start_asked)) in parts.iter().zip(routes) {
+                    if !part.run.batches.is_empty() || self.dead().is_some() {
+                        self.tell_failed(part.partition, route, &reason, &mut events);
+                    } else if start_asked {
+                        // Only a mark is lost. Telling a failure would take back batches that
+                        // wait behind it, which begin at the end and would be written all the
+                        // same.
+                        self.tell_start(part.partition, route, &mut events);
+                    }
                 }
             }
         }
@@ -242,7 +249,9 @@ impl Core {
         match moved {
             Ok(moved) => {
                 let old = self.book().parts.get(&partition).map(|part| part.start);
-                prepared.part.run.start = moved.filter(|to| old.is_some_and(|old| *to > old));
+                let moved = moved.filter(|to| old.is_some_and(|old| *to > old));
+                // Several marks of one commit: the furthest counts.
+                prepared.part.run.start = prepared.part.run.start.max(moved);
             }
             // Retention is asked for again; an unreadable index is told by reads.
             Err(error) => {

@@ -112,7 +112,8 @@ impl Node {
         };
         open.replica.start_moved(start, size_bytes);
         let start = open.replica.log_start();
-        open.start_asked = open.start_asked.max(start);
+        // Told without having moved, a start may be asked for again.
+        open.start_asked = start;
         self.gate.started(key, start, effects);
         self.wake_fetches(now, key, effects);
     }
