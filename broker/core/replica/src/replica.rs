@@ -7,9 +7,12 @@ use crate::{
     append::{AppendError, AppendRules, Appended, Outcome, check_batch, check_sequence, place},
     epochs::EpochHistory,
 };
+use alloc::collections::BTreeMap;
 use weir_types::{
-    Batch, BatchHeader, ErrorCode, LeaderEpoch, Now, Offset, TimestampMs, log::LogState,
-    producer::ProducerTable,
+    Batch, BatchHeader, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Sequence,
+    TimestampMs,
+    log::LogState,
+    producer::{ProducedBatch, ProducerTable},
 };
 
 /// Where a leader epoch ends.
@@ -45,8 +48,19 @@ pub struct Replica {
     high_watermark: Offset,
     epochs: EpochHistory,
     producers: ProducerTable,
+    /// Producers of which nothing is left but whose batches a failed disk lost: they must begin
+    /// again with the first of those. Whatever else of theirs was on its way comes too early.
+    awaited: BTreeMap<ProducerId, Awaited>,
     max_timestamp: Option<(TimestampMs, Offset)>,
     size_bytes: u64,
+}
+
+/// The batch with which a producer must begin again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Awaited {
+    epoch: ProducerEpoch,
+    sequence: Sequence,
+    last_append: TimestampMs,
 }
 
 impl Replica {
@@ -63,6 +77,7 @@ impl Replica {
             high_watermark: state.start,
             epochs: EpochHistory::new(state.epochs),
             producers: state.producers,
+            awaited: BTreeMap::new(),
             max_timestamp: state.max_timestamp,
             size_bytes: state.size_bytes,
         }
@@ -110,14 +125,15 @@ impl Replica {
             });
         }
         check_batch(header, rules, now.wall)?;
-        if !rules.forget_sequences
-            && let Some(duplicate) = check_sequence(&self.producers, header)?
-        {
-            assert!(
-                duplicate.end <= self.log_end,
-                "I-REP-4: a remembered batch is in the log"
-            );
-            return Ok(duplicate);
+        if !rules.forget_sequences {
+            self.check_awaited(header)?;
+            if let Some(duplicate) = check_sequence(&self.producers, header)? {
+                assert!(
+                    duplicate.end <= self.log_end,
+                    "I-REP-4: a remembered batch is in the log"
+                );
+                return Ok(duplicate);
+            }
         }
         if self.log_end.0 > i64::MAX - i64::from(header.record_count) {
             return Err(AppendError::Full);
@@ -130,6 +146,7 @@ impl Replica {
         );
         self.log_end = meta.next_offset();
         self.producers.apply(&meta);
+        self.awaited.remove(&meta.producer_id);
         self.size_bytes += u64::from(meta.size_bytes);
         if self
             .max_timestamp
@@ -185,10 +202,44 @@ impl Replica {
         if self.leads {
             self.epochs.begin(self.epoch, self.log_end);
         }
-        self.producers = state.producers;
+        let before = core::mem::replace(&mut self.producers, state.producers);
+        self.await_lost(&before);
         self.max_timestamp = state.max_timestamp;
         self.size_bytes = state.size_bytes;
         damage
+    }
+
+    /// Notes with which batch the producers of whom nothing is left must begin again.
+    fn await_lost(&mut self, before: &ProducerTable) {
+        for (id, entry) in before.iter() {
+            let lost = |batch: &&ProducedBatch| batch.base_offset >= self.log_end;
+            if let Some(batch) = entry.batches.iter().find(lost)
+                && self.producers.get(id).is_none()
+            {
+                let awaited = Awaited {
+                    epoch: entry.epoch,
+                    sequence: batch.first_sequence,
+                    last_append: entry.last_append,
+                };
+                self.awaited.insert(id, awaited);
+            }
+        }
+    }
+
+    fn check_awaited(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        match self.awaited.get(&header.producer_id) {
+            Some(awaited)
+                if awaited.epoch == header.producer_epoch
+                    && awaited.sequence != header.base_sequence =>
+            {
+                Err(AppendError::OutOfOrder {
+                    id: header.producer_id,
+                    expected: awaited.sequence,
+                    found: header.base_sequence,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks the leader epoch a caller knows (KIP-320).
@@ -248,6 +299,8 @@ impl Replica {
     /// Forgets producers that last appended before `oldest`.
     pub fn expire_producers(&mut self, oldest: TimestampMs) {
         self.producers.expire(oldest);
+        self.awaited
+            .retain(|_, awaited| awaited.last_append >= oldest);
     }
 
     /// The partition's current leader epoch.

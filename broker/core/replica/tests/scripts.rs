@@ -347,6 +347,30 @@ fn sequences_wrap() {
 }
 
 #[test]
+fn a_producer_of_whom_nothing_is_left_begins_with_what_was_lost() {
+    check(
+        "lead 0
+         append 2 p=1/0/7
+         append 1 p=1/0/9
+         failed 0
+         append 1 p=1/0/9
+         append 2 p=1/0/7
+         append 1 p=1/0/9
+         append 1 p=2/0/5",
+        expect![[r#"
+            lead 0: false
+            append 2 p=1/0/7: at 0 epoch 0 time -1 max 5000
+            append 1 p=1/0/9: at 2 epoch 0 time -1 max 5000
+            failed 0: Damage { from: Offset(0), below_high_watermark: false }
+            append 1 p=1/0/9: producer 1 sends sequence 9; 7 would follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 2 p=1/0/7: at 0 epoch 0 time -1 max 5000
+            append 1 p=1/0/9: at 2 epoch 0 time -1 max 5000
+            append 1 p=2/0/5: at 3 epoch 0 time -1 max 5000
+        "#]],
+    );
+}
+
+#[test]
 fn a_failed_disk_takes_back_what_was_not_flushed() {
     check(
         "lead 0
@@ -521,6 +545,11 @@ proptest! {
         for one in moves {
             match one {
                 Move::Send { producer, records } => {
+                    // The most a client may have in flight (KIP-98).
+                    let open = log.iter().filter(|b| b.0 == producer && b.3 >= flushed).count();
+                    if open >= 5 {
+                        continue;
+                    }
                     let sequence = next(&log, producer);
                     send(&mut replica, &mut log, &mut metas, (producer, sequence, records))?;
                 }
