@@ -491,11 +491,15 @@ impl Core {
             info.row = row;
             info.state = FileState::Broken;
         }
-        // What was flushed before is read through the root that was durable then; the repair
-        // that needs stays in memory.
+        self.read_durable(id, &row, head);
+    }
+
+    /// Reads a file whose handle failed through the root that was durable then; the repair that
+    /// needs stays in memory.
+    fn read_durable(&self, id: u32, row: &FileRow, head: Vec<u8>) {
         let reopened = self
             .disk
-            .open(&crate::catalog::file_name(id, &row))
+            .open(&crate::catalog::file_name(id, row))
             .map_err(KvError::from)
             .and_then(|file| Kv::open_overlaid(file, READ_CACHE_BYTES, Some(head)));
         match reopened {
@@ -517,20 +521,36 @@ impl Core {
             .collect();
         let mut worked = false;
         for (id, info) in rolled {
-            {
-                let file = self.files.lease(id, &info.row)?;
-                if LaneContents::from_index(&file.kv)?.is_none() {
-                    LaneContents::from_entries(&file.kv, info.row.cut)?.write_index(&file.kv)?;
+            let mut head = self.files.lease(id, &info.row)?.kv.durable_head();
+            let state = match self.seal(id, &info, &mut head) {
+                Ok(true) => FileState::Sealed,
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::error!(file = id, %error, "a file cannot be sealed; it is read as it was");
+                    self.files.abandon(id);
+                    self.read_durable(id, &info.row, head);
+                    FileState::Broken
                 }
+            };
+            if let Some(info) = self.book().files.get_mut(&id) {
+                info.state = state;
             }
-            if self.files.close(id)? {
-                if let Some(info) = self.book().files.get_mut(&id) {
-                    info.state = FileState::Sealed;
-                }
-                worked = true;
-            }
+            worked = true;
         }
         Ok(worked)
+    }
+
+    /// Writes a rolled file's index and closes it, if nobody reads it right now; `head` is left
+    /// as the last sync that worked left the file's.
+    fn seal(&self, id: u32, info: &FileInfo, head: &mut Vec<u8>) -> Result<bool, KvError> {
+        {
+            let file = self.files.lease(id, &info.row)?;
+            if LaneContents::from_index(&file.kv)?.is_none() {
+                LaneContents::from_entries(&file.kv, info.row.cut)?.write_index(&file.kv)?;
+            }
+            *head = file.kv.durable_head();
+        }
+        self.files.close(id)
     }
 }
 
