@@ -109,8 +109,11 @@ fn sleeping(source: &Source, findings: &mut Vec<Finding>) {
     if !source.is_rust() || source.file.starts_with("tests/e2e/") {
         return;
     }
-    let paused =
-        source.code.contains("start_paused = true") || source.code.contains("time::pause()");
+    // A helper of tests has the clock of the tests that call it.
+    let is_helper = !source.code.contains("#[test]") && !source.code.contains("#[tokio::test");
+    let paused = is_helper
+        || source.code.contains("start_paused = true")
+        || source.code.contains("time::pause()");
     for (line, code) in source.code_lines() {
         // On a paused clock tokio's sleeps take no time.
         let sleeps = SLEEPS
@@ -224,6 +227,10 @@ mod tests {
         let body = "fn f() { std::thread::sleep(d); }\n";
         assert_eq!(found("a/src/x.rs", &format!("//! X.\n{body}")), NONE);
         assert_eq!(found("a/tests/x.rs", &format!("//! X.\n{body}")), [2]);
+        let tokio = "#[tokio::test]\nasync fn f() { tokio::time::sleep(d).await; }\n";
+        assert_eq!(found("a/tests/x.rs", &format!("//! X.\n{tokio}")), [3]);
+        let paused = tokio.replace("test]", "test(start_paused = true)]");
+        assert_eq!(found("a/tests/x.rs", &format!("//! X.\n{paused}")), NONE);
         let text = format!("//! X.\n#[cfg(test)]\nmod tests {{\n{body}}}\n");
         assert_eq!(found("a/src/x.rs", &text), [4]);
     }
