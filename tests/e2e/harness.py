@@ -354,6 +354,18 @@ class Weir:
         self.cli("topic", "create", name, "--partitions", partitions, *configs)
 
 
+def new_lines_after(broker):
+    """A function that gives the lines which the broker has logged since now. Called with what is
+    expected, it waits until there are some."""
+    before = len(broker.process.output())
+
+    def lines(expected=None):
+        new = lambda: [l for l in broker.process.output()[before:].splitlines() if l.strip()]
+        return wait_until(f"a line of the log about {expected}", new) if expected else new()
+
+    return lines
+
+
 class Watchdog:
     """Ends all processes of a scenario when its time is up, so that nothing waits for ever."""
 

@@ -26,6 +26,7 @@ ORDER = [
     "kcat",
     "interop",
     "admin",
+    "quic",
     "garbage",
     "big_file",
     "kill",

@@ -25,7 +25,7 @@ LOAD_CLIENT = Path(__file__).resolve().parent.parent / "load_client.py"
 
 
 def run(env):
-    rounds = env.scale(5, 50)
+    rounds = env.scale(12, 50)
     dice = random.Random(SEED)
     with env.broker() as broker:
         client = ConfluentClient(broker.bootstrap)
