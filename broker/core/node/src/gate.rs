@@ -14,8 +14,6 @@ use weir_types::{ErrorCode, Offset, Tick, TimestampMs};
 /// What must be true before (a part of) an answer may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum When {
-    /// Nothing.
-    Now,
     /// Everything below the offset is on this broker's disk.
     Flushed(PartitionKey, Offset),
     /// Everything below the offset is on the disk of every in-sync replica.
@@ -256,7 +254,6 @@ fn holds(when: When, ends: &impl Fn(PartitionKey) -> Option<Ends>, early: bool) 
         ends(key).is_some_and(|ends| least(ends) >= end)
     };
     match when {
-        When::Now => true,
         When::Flushed(..) | When::Replicated(..) if early => true,
         When::Flushed(key, end) => at(key, |ends| ends.flushed, end),
         When::Replicated(key, end) => at(key, |ends| ends.replicated, end),

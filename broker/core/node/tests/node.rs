@@ -41,6 +41,7 @@ fn answers_wait_for_the_disk() {
          flushed t/0 2
          flushed t/1 1
          flushed t/0 3
+         flushed t/1 6
          produce nope/0:1",
         expect![[r#"
             ready t 2
@@ -51,12 +52,13 @@ fn answers_wait_for_the_disk() {
                 append 101 0..=0 epoch 0
             produce t/1:5 acks=0
                 append 101 1..=5 epoch 0
-                answer 2: at 1
             flushed t/0 2
                 answer 0: at 0
             flushed t/1 1
             flushed t/0 3
                 answer 1: at 2, at 0
+            flushed t/1 6
+                answer 2: at 1
             produce nope/0:1
                 answer 3: UNKNOWN_TOPIC_OR_PARTITION
         "#]],

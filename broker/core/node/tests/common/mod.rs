@@ -72,11 +72,6 @@ impl World {
 
     fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let option = |key: &str| {
-            words
-                .iter()
-                .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
-        };
         match words[0] {
             "ready" => {
                 if !self.image.has_cluster_id() {
