@@ -31,8 +31,11 @@ pub(crate) fn beside(other: &Path, name: &str) -> PathBuf {
 /// A Python with the pinned clients of `tests/e2e/requirements.txt`.
 pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf> {
     let system = find("python3").context(
-        "python3 is missing: apt-get install python3 python3-venv (any Python from 3.9 on)",
+        "python3 is missing: apt-get install python3 python3-venv (any Python from 3.11 on)",
     )?;
+    let new_enough = "import sys; sys.exit(sys.version_info < (3, 11))";
+    sh(Command::new(&system).args(["-c", new_enough]))
+        .context("the pinned Python clients need Python 3.11 or later")?;
     let requirements = "tests/e2e/requirements.txt";
     let wanted = workspace.read(requirements)?;
     let folder = workspace.scratch("venv")?;
