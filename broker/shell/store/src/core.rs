@@ -145,6 +145,9 @@ impl Core {
         match self.write(lane, &parts) {
             Ok((file, commit, blob)) => {
                 self.enter(file, commit, blob, &parts);
+                // Only now: a rolled file is the rewriter's, who trusts that the book has all
+                // of it.
+                self.roll_if_full(lane);
                 for (part, (route, start_asked)) in parts.iter().zip(routes) {
                     self.tell(part, route, start_asked, &mut events);
                 }
@@ -287,14 +290,8 @@ impl Core {
         match result {
             Ok(blob) => {
                 lock(&self.flushed).insert(id, commit);
-                let bytes = file.bytes;
-                let full = bytes >= self.config.lane_file_bytes
-                    || file.batches >= self.config.lane_entries_max;
                 Counters::add(&self.counters.commits, 1);
                 Counters::add(&self.counters.committed_bytes, u64::from(blob.len));
-                if full {
-                    self.roll(lane);
-                }
                 Ok((id, commit, blob))
             }
             Err(error) => {
@@ -456,6 +453,16 @@ impl Core {
         LANE_CACHE_BYTES
             .min(file.saturating_mul(4))
             .max(READ_CACHE_BYTES)
+    }
+
+    fn roll_if_full(&self, lane: &mut Lane) {
+        let full = lane.file.as_ref().is_some_and(|file| {
+            file.bytes >= self.config.lane_file_bytes
+                || file.batches >= self.config.lane_entries_max
+        });
+        if full {
+            self.roll(lane);
+        }
     }
 
     /// The lane is done with its file; index and clean close come later, off the ack path.

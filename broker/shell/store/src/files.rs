@@ -9,8 +9,8 @@ use crate::kv::{Kv, KvError};
 use crate::limits::READ_CACHE_BYTES;
 use crate::rows::{BlockRef, FileRow};
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 /// A file that is open.
@@ -55,6 +55,8 @@ struct Entry {
 struct Table {
     open: BTreeMap<u32, Entry>,
     clock: u64,
+    /// Files that are just being closed: whoever wants one waits until it is.
+    closing: BTreeSet<u32>,
     /// Files that left the log: to be unlinked when their last lease ends.
     retired: Vec<(u32, String)>,
 }
@@ -66,6 +68,7 @@ pub(crate) struct Files {
     store: u64,
     open_max: usize,
     table: Mutex<Table>,
+    closed: Condvar,
 }
 
 impl Files {
@@ -75,6 +78,7 @@ impl Files {
             store,
             open_max,
             table: Mutex::new(Table::default()),
+            closed: Condvar::new(),
         }
     }
 
@@ -95,6 +99,10 @@ impl Files {
     /// A lease on a file, opening it if it is not open.
     pub(crate) fn lease(&self, id: u32, row: &FileRow) -> Result<Arc<OpenFile>, KvError> {
         let mut table = self.lock();
+        while table.closing.contains(&id) {
+            let waited = self.closed.wait(table);
+            table = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         table.clock += 1;
         let now = table.clock;
         if let Some(entry) = table.open.get_mut(&id) {
@@ -138,7 +146,10 @@ impl Files {
                 return Ok(true);
             };
             match Arc::try_unwrap(entry.file) {
-                Ok(file) => file,
+                Ok(file) => {
+                    table.closing.insert(id);
+                    file
+                }
                 Err(file) => {
                     let used = entry.used;
                     let pinned = entry.pinned;
@@ -147,8 +158,10 @@ impl Files {
                 }
             }
         };
-        file.kv.close()?;
-        Ok(true)
+        let closed = file.kv.close();
+        self.lock().closing.remove(&id);
+        self.closed.notify_all();
+        closed.map(|()| true)
     }
 
     /// Forgets an open file without closing it cleanly: it failed.
