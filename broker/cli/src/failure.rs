@@ -79,11 +79,12 @@ impl Failure {
         self
     }
 
-    /// Adds a further way out behind the advice that is there.
+    /// Adds a further sentence behind the advice that is there.
     #[must_use]
-    pub(crate) fn or_advise(mut self, advice: &str) -> Self {
+    pub(crate) fn and_advise(mut self, advice: &str) -> Self {
         self.advice = Some(match self.advice {
-            Some(first) => format!("{first} (or {advice})"),
+            Some(first) if first.ends_with('?') => format!("{first} ({advice})"),
+            Some(first) => format!("{first}; {advice}"),
             None => advice.to_owned(),
         });
         self

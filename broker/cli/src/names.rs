@@ -34,7 +34,7 @@ pub(crate) async fn ensure_topic(
     if !make.wanted {
         return topic(client, name).await.map_err(|failure| {
             if failure.exit == Exit::Refused {
-                failure.or_advise("add --create to make it")
+                failure.and_advise("--create makes a new one")
             } else {
                 failure
             }

@@ -5,7 +5,7 @@
 
 use crate::connect::ConnectArgs;
 use crate::cut::{self, Cut};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::format::unescape;
 use crate::interrupt::Interrupt;
 use crate::lines::{self, Block};
@@ -195,8 +195,16 @@ pub(crate) async fn run(args: ProduceArgs, interrupt: Interrupt) -> Outcome {
     let summary = human::rates(run.records, run.bytes, began.elapsed());
     // The failure of a record says more than that of the command that had to stop for it.
     flushed?;
-    eprintln!("weir: produced {summary}");
-    ended
+    match ended {
+        Err(failure) if failure.exit != Exit::Interrupted => {
+            let count = human::count(i128::from(run.records));
+            Err(failure.and_advise(&format!("the records before it ({count}) were produced")))
+        }
+        ended => {
+            eprintln!("weir: produced {summary}");
+            ended
+        }
+    }
 }
 
 /// Blocks of lines as they are read.

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::human::shell_quoted;
 use crate::interrupt::Interrupt;
 use crate::serve::{self, BrokerArgs, absolute};
-use crate::{human, waiting};
+use crate::{human, output, waiting};
 use clap::Args;
 use source::Source;
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: QuickstartArgs, interrupt: Interrupt) -> Outcome {
 
 /// A start that fails here mostly fails because of a broker that is running already.
 fn at_start(failure: Failure) -> Failure {
-    failure.or_advise(
+    failure.and_advise(
         "if a broker runs there already, use it with `weir topic list`; else choose another \
          address with --listen 127.0.0.1:PORT and another folder with --data DIR",
     )
@@ -89,10 +89,10 @@ async fn with_broker(
             .advise("give --listen HOST:PORT")
     })?;
     let bootstrap = quic.advertised.to_string();
-    println!(
+    output::line(format_args!(
         "broker     started in {}, serving {bootstrap}",
         human::duration(took)
-    );
+    ))?;
     let connect = ConnectArgs::to(bootstrap.clone(), profile.clone(), TransportChoice::Quic);
     let client = connect.connect(interrupt).await?;
     let run = Run {
@@ -101,25 +101,32 @@ async fn with_broker(
         interrupt,
     };
     let topic = interrupt.or(run.make_topic()).await?;
-    println!("topic      {topic}, {} partitions", args.partitions);
+    output::line(format_args!(
+        "topic      {topic}, {} partitions",
+        args.partitions
+    ))?;
     let sent = run.produce(&topic).await?;
     let received = run.consume(&topic, &sent).await?;
     compare(&sent, &received)?;
     let total = total(&received);
-    println!(
+    output::line(format_args!(
         "checked    {} records, {} bytes: each partition's count, bytes and order agree",
         human::count(i128::from(total.records)),
-        human::count(i128::from(total.bytes)),
-    );
-    println!("data       {}", absolute(broker.data()).display());
-    println!("profile    {}", profile.display());
+        human::count(i128::from(total.bytes))
+    ))?;
+    output::line(format_args!(
+        "data       {}",
+        absolute(broker.data()).display()
+    ))?;
+    output::line(format_args!("profile    {}", profile.display()))?;
     if args.stay {
-        hints(broker, &bootstrap, &profile.display().to_string(), &topic);
+        hints(broker, &bootstrap, &profile.display().to_string(), &topic)?;
     } else {
-        println!(
+        let data = absolute(broker.data()).display().to_string();
+        output::line(format_args!(
             "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`.",
-            shell_quoted(&absolute(broker.data()).display().to_string())
-        );
+            shell_quoted(&data)
+        ))?;
     }
     Ok(())
 }
@@ -182,10 +189,10 @@ impl Run<'_> {
         self.interrupt.or(sending).await?;
         bar.finish_and_clear();
         let total = total(&sent);
-        println!(
+        output::line(format_args!(
             "produced   {}",
             human::rates(total.records, total.bytes, began.elapsed())
-        );
+        ))?;
         Ok(sent)
     }
 
@@ -218,10 +225,10 @@ impl Run<'_> {
         self.interrupt.or(reading).await?;
         bar.finish_and_clear();
         let total = total(&received);
-        println!(
+        output::line(format_args!(
             "consumed   {}",
             human::rates(total.records, total.bytes, began.elapsed())
-        );
+        ))?;
         Ok(received)
     }
 }
@@ -257,23 +264,28 @@ fn compare(sent: &[Running], received: &[Running]) -> Outcome {
 }
 
 /// Lines that can be pasted into another terminal, from any folder.
-fn hints(broker: &Broker, bootstrap: &str, profile: &str, topic: &str) {
+fn hints(broker: &Broker, bootstrap: &str, profile: &str, topic: &str) -> Outcome {
     let binary = std::env::current_exe()
         .map_or_else(|_| "weir".to_owned(), |path| path.display().to_string());
     let (binary, profile) = (shell_quoted(&binary), shell_quoted(profile));
     let flags = format!("--bootstrap {bootstrap} --profile {profile}");
-    println!("\nIn another terminal:");
-    println!("  {binary} consume {topic} --from-beginning --max 5 {flags}");
-    println!("  {binary} topic describe {topic} {flags}");
-    println!("  echo hello | {binary} produce greetings --create {flags}");
+    output::line("\nIn another terminal:")?;
+    output::line(format_args!(
+        "  {binary} consume {topic} --from-beginning --max 5 {flags}"
+    ))?;
+    output::line(format_args!("  {binary} topic describe {topic} {flags}"))?;
+    output::line(format_args!(
+        "  echo hello | {binary} produce greetings --create {flags}"
+    ))?;
     let plain = broker
         .listeners()
         .iter()
         .find(|b| b.transport == weir_net::Transport::Plain);
     if let Some(plain) = plain {
-        println!(
+        output::line(format_args!(
             "  kcat -b {} -t {topic} -C -o beginning -c 5",
             plain.advertised
-        );
+        ))?;
     }
+    Ok(())
 }
