@@ -1,7 +1,11 @@
 //! What every end-to-end test stands on: a folder of its own, brokers on ports that the system
 //! chooses, commands with a limit on their time. It starts only what it ends.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate of its own and uses a part of it"
+)]
 
 use serde_json::Value;
 use std::ffi::OsStr;
