@@ -23,6 +23,7 @@ from harness import Env, Failure, Process, Watchdog  # noqa: E402
 # The order in which they run: the quickest and most telling first.
 ORDER = [
     "quickstart",
+    "readme",
     "kcat",
     "interop",
     "admin",
