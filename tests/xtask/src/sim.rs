@@ -15,7 +15,14 @@ const TWICE: &str = "7";
 
 /// Passes the arguments on to the simulator.
 pub(crate) fn sim(workspace: &Workspace, args: &[String]) -> Result<()> {
-    let known = ["--seed", "--seeds", "--mutants", "--verbose"];
+    let known = [
+        "--seed",
+        "--seeds",
+        "--mutants",
+        "--determinism",
+        "--trace",
+        "--verbose",
+    ];
     for arg in args.iter().filter(|arg| arg.starts_with("--")) {
         if !known.contains(&arg.as_str()) {
             bail!(suggest::unknown(arg, &known));
@@ -23,7 +30,7 @@ pub(crate) fn sim(workspace: &Workspace, args: &[String]) -> Result<()> {
     }
     if args.is_empty() {
         bail!(crate::UsageError(
-            "sim needs --seed N, --seeds A..B or --mutants".into()
+            "sim needs --seed N, --seeds A..B, --mutants or --determinism".into()
         ));
     }
     sh(simulator(workspace).args(args))

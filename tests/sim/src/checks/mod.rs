@@ -1,0 +1,47 @@
+//! What the broker promises, one file a promise: the number by which ARCHITECTURE.md cites it and
+//! the check that can see it broken. Checks only look; they never change the world.
+
+pub mod configs;
+pub mod corruption;
+pub mod duplicates;
+pub mod durability;
+pub mod liveness;
+pub mod loss;
+pub mod metadata;
+pub mod offsets;
+pub mod order;
+pub mod panics;
+pub mod polls;
+pub mod producer_ids;
+pub mod producers;
+pub mod protocol;
+pub mod recovery;
+pub mod retention;
+pub mod starts;
+pub mod topics;
+pub mod watermarks;
+
+use crate::violation::Promise;
+
+/// Every promise that is checked.
+pub const ALL: &[&Promise] = &[
+    &order::PROMISE,
+    &loss::PROMISE,
+    &duplicates::PROMISE,
+    &offsets::PROMISE,
+    &durability::PROMISE,
+    &producers::PROMISE,
+    &starts::PROMISE,
+    &retention::PROMISE,
+    &topics::PROMISE,
+    &configs::PROMISE,
+    &corruption::PROMISE,
+    &liveness::PROMISE,
+    &polls::PROMISE,
+    &recovery::PROMISE,
+    &producer_ids::PROMISE,
+    &metadata::PROMISE,
+    &watermarks::PROMISE,
+    &protocol::PROMISE,
+    &panics::PROMISE,
+];
