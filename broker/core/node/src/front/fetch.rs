@@ -3,7 +3,7 @@
 
 use super::{
     Call, Front, Plan,
-    fetch_session::{FetchSession, SessionPartition, Told, TopicKey},
+    fetch_session::{FetchSession, SessionPartition, Told, TopicKey, Want},
     join::{FetchJoin, Join, Kind},
     split::Split,
 };
@@ -12,11 +12,11 @@ use crate::{
     limits::FETCH_SESSION_PARTITIONS_MAX,
     request::{Ask, FetchAsk, FetchPart, PartitionKey},
 };
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use weir_meta::Topic;
 use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use weir_wire::{
-    Records, Text,
+    Records,
     messages::{FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, PartitionData},
 };
 
@@ -27,7 +27,16 @@ const INITIAL_EPOCH: i32 = 0;
 /// Not part of a session.
 const NO_SESSION: i32 = 0;
 
-type Wanted = Vec<(TopicKey, PartitionIndex, SessionPartition)>;
+/// Where the partitions of an answer come from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// The request names them, and nothing is remembered.
+    Request,
+    /// The session that the request has just begun.
+    NewSession,
+    /// The session; the number says where the answer begins.
+    Session(usize),
+}
 
 impl Front {
     pub(super) fn fetch(&mut self, call: &mut Call<'_>, request: &FetchRequest) -> Plan {
@@ -39,14 +48,23 @@ impl Front {
         {
             return whole_error(ErrorCode::ClusterAuthorizationFailed);
         }
-        let (wanted, session_id, incremental) = match self.wanted(call, request) {
-            Ok(wanted) => wanted,
+        let source = match self.source(call, request) {
+            Ok(source) => source,
             Err(error) => return whole_error(error),
         };
         let mut builder = Builder::new(self.config.shards);
-        for (topic, index, partition) in wanted {
-            builder.add(call, topic, index, &partition);
+        match (source, &self.session) {
+            (Source::Session(first), Some(session)) => builder.add_session(call, session, first),
+            (Source::NewSession, Some(session)) => {
+                builder.add_request(call, request, Some(session));
+            }
+            _ => builder.add_request(call, request, None),
         }
+        let session_id = match (source, &self.session) {
+            (Source::NewSession | Source::Session(_), Some(session)) => session.id,
+            _ => NO_SESSION,
+        };
+        let incremental = matches!(source, Source::Session(_));
         let join = FetchJoin {
             response: FetchResponse {
                 session_id,
@@ -84,23 +102,17 @@ impl Front {
         }
     }
 
-    /// The partitions to read, the session id to answer, and whether only changes are told.
-    fn wanted(
-        &mut self,
-        call: &mut Call<'_>,
-        request: &FetchRequest,
-    ) -> Result<(Wanted, i32, bool), ErrorCode> {
+    /// Where the partitions come from; begins, changes or ends the session.
+    fn source(&mut self, call: &mut Call<'_>, request: &FetchRequest) -> Result<Source, ErrorCode> {
         let uses_ids = call.version >= 13;
         match (request.session_id, request.session_epoch) {
             (id, FINAL_EPOCH) => {
                 self.close_session(id);
-                Ok((named(request), NO_SESSION, false))
+                Ok(Source::Request)
             }
             (id, INITIAL_EPOCH) => {
                 self.close_session(id);
-                let wanted = named(request);
-                let id = self.begin_session(call, &wanted, uses_ids);
-                Ok((wanted, id, false))
+                Ok(self.begin_session(call, request, uses_ids))
             }
             (id, epoch) => {
                 let session = self.session.as_mut().filter(|session| session.id == id);
@@ -113,7 +125,10 @@ impl Front {
                 }
                 session.epoch = FetchSession::next_epoch(epoch);
                 change(session, request);
-                Ok((rotated(session, epoch), id, true))
+                // The answer begins elsewhere each time: the first partitions would otherwise
+                // fill every answer that reaches its limit.
+                let count = session.partitions.len().max(1);
+                Ok(Source::Session(usize::try_from(epoch).unwrap_or(0) % count))
             }
         }
     }
@@ -125,49 +140,40 @@ impl Front {
         }
     }
 
-    /// Remembers what is fetched; returns the session's id, or none where it is too much.
-    fn begin_session(&mut self, call: &mut Call<'_>, wanted: &Wanted, uses_ids: bool) -> i32 {
-        if wanted.is_empty() || wanted.len() > FETCH_SESSION_PARTITIONS_MAX {
-            return NO_SESSION;
+    /// Remembers what is fetched, unless it is too much.
+    fn begin_session(
+        &mut self,
+        call: &mut Call<'_>,
+        request: &FetchRequest,
+        uses_ids: bool,
+    ) -> Source {
+        let count: usize = request.topics.iter().map(|t| t.partitions.len()).sum();
+        if count == 0 || count > FETCH_SESSION_PARTITIONS_MAX {
+            return Source::Request;
         }
         let random = (call.random)();
         let id = i32::from_be_bytes([random[0], random[1], random[2], random[3]]);
-        let id = (id & i32::MAX).max(1);
-        let partitions = wanted
-            .iter()
-            .map(|(topic, index, part)| ((topic.clone(), *index), part.clone()))
-            .collect();
-        self.session = Some(FetchSession {
-            id,
+        let mut session = FetchSession {
+            id: (id & i32::MAX).max(1),
             epoch: FetchSession::next_epoch(INITIAL_EPOCH),
             uses_ids,
-            partitions,
-        });
-        id
+            partitions: BTreeMap::new(),
+        };
+        change(&mut session, request);
+        self.session = Some(session);
+        Source::NewSession
     }
-}
-
-/// The partitions a request names, in its order.
-fn named(request: &FetchRequest) -> Wanted {
-    let mut wanted = Vec::new();
-    for topic in &request.topics {
-        for partition in &topic.partitions {
-            let part = SessionPartition::new(partition);
-            wanted.push((key(topic), partition.partition, part));
-        }
-    }
-    wanted
 }
 
 fn key(topic: &FetchTopic) -> TopicKey {
-    (topic.topic_id, String::from(topic.topic.as_str()))
+    (topic.topic_id, topic.topic.clone())
 }
 
 /// Changes what a session fetches.
 fn change(session: &mut FetchSession, request: &FetchRequest) {
     for topic in &request.forgotten_topics_data {
         for index in &topic.partitions {
-            let key = (topic.topic_id, String::from(topic.topic.as_str()));
+            let key = (topic.topic_id, topic.topic.clone());
             session.partitions.remove(&(key, *index));
         }
     }
@@ -175,26 +181,13 @@ fn change(session: &mut FetchSession, request: &FetchRequest) {
         for partition in &topic.partitions {
             let key = (key(topic), partition.partition);
             if let Some(known) = session.partitions.get_mut(&key) {
-                known.update(partition);
+                known.want = Want::from(partition);
             } else if session.partitions.len() < FETCH_SESSION_PARTITIONS_MAX {
                 let part = SessionPartition::new(partition);
                 session.partitions.insert(key, part);
             }
         }
     }
-}
-
-/// A session's partitions, beginning elsewhere each time: the first ones would otherwise fill
-/// every answer that reaches its limit.
-fn rotated(session: &FetchSession, epoch: i32) -> Wanted {
-    let count = session.partitions.len().max(1);
-    let first = usize::try_from(epoch).unwrap_or(0) % count;
-    let all = session.partitions.iter();
-    all.clone()
-        .skip(first)
-        .chain(all.take(first))
-        .map(|((topic, index), part)| (topic.clone(), *index, part.clone()))
-        .collect()
 }
 
 /// Collects what is wanted into the response's shape and the shards' questions.
@@ -204,7 +197,9 @@ struct Builder {
     /// The places of topics in `responses`; a topic may come twice in rotated order.
     topics: BTreeMap<TopicKey, usize>,
     ids: Vec<TopicId>,
-    told: Vec<Vec<Arc<Told>>>,
+    told: Vec<Vec<Option<Arc<Told>>>>,
+    /// The topic of the partition before, which nearly always is that of the next, too.
+    last: Option<(TopicKey, usize, Result<Arc<Topic>, ErrorCode>)>,
 }
 
 impl Builder {
@@ -215,21 +210,58 @@ impl Builder {
             topics: BTreeMap::new(),
             ids: Vec::new(),
             told: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Adds what a request names; with the session it has begun, if it has.
+    fn add_request(
+        &mut self,
+        call: &Call<'_>,
+        request: &FetchRequest,
+        session: Option<&FetchSession>,
+    ) {
+        for topic in &request.topics {
+            let topic_key = key(topic);
+            for partition in &topic.partitions {
+                let index = partition.partition;
+                let told = session.and_then(|session| {
+                    let known = session.partitions.get(&(topic_key.clone(), index))?;
+                    Some(known.told.clone())
+                });
+                self.add(call, &topic_key, index, Want::from(partition), told);
+            }
+        }
+    }
+
+    /// Adds a session's partitions, beginning with the one at `first`.
+    fn add_session(&mut self, call: &Call<'_>, session: &FetchSession, first: usize) {
+        let all = session.partitions.iter();
+        for ((topic, index), part) in all.clone().skip(first).chain(all.take(first)) {
+            self.add(call, topic, *index, part.want, Some(part.told.clone()));
         }
     }
 
     fn add(
         &mut self,
         call: &Call<'_>,
-        topic: TopicKey,
+        topic: &TopicKey,
         index: PartitionIndex,
-        partition: &SessionPartition,
+        want: Want,
+        told: Option<Arc<Told>>,
     ) {
-        let found = readable(call, &topic);
-        let at = match self.topics.get(&topic) {
-            Some(at) => *at,
-            None => self.add_topic(topic, found.as_ref().map_or(TopicId::ZERO, |t| t.id)),
+        if self.last.as_ref().is_none_or(|(last, ..)| last != topic) {
+            let found = readable(call, topic);
+            let at = match self.topics.get(topic) {
+                Some(at) => *at,
+                None => self.add_topic(topic, found.as_ref().map_or(TopicId::ZERO, |t| t.id)),
+            };
+            self.last = Some((topic.clone(), at, found));
+        }
+        let Some((_, at, found)) = &self.last else {
+            return;
         };
+        let at = *at;
         let place = self.responses[at].partitions.len();
         let mut data = PartitionData {
             partition_index: index,
@@ -243,26 +275,25 @@ impl Builder {
                     topic: topic.id,
                     index,
                 };
-                self.split
-                    .push(key, (at, place), fetch_part(key, partition));
+                self.split.push(key, (at, place), fetch_part(key, want));
             }
             Ok(_) => data.error_code = ErrorCode::UnknownTopicOrPartition,
-            Err(error) => data.error_code = error,
+            Err(error) => data.error_code = *error,
         }
         self.responses[at].partitions.push(data);
-        self.told[at].push(partition.told.clone());
+        self.told[at].push(told);
     }
 
-    fn add_topic(&mut self, topic: TopicKey, id: TopicId) -> usize {
+    fn add_topic(&mut self, topic: &TopicKey, id: TopicId) -> usize {
         let at = self.responses.len();
         self.responses.push(FetchableTopicResponse {
-            topic: Text::from(topic.1.as_str()),
+            topic: topic.1.clone(),
             topic_id: topic.0,
             partitions: Vec::new(),
         });
         self.ids.push(id);
         self.told.push(Vec::new());
-        self.topics.insert(topic, at);
+        self.topics.insert(topic.clone(), at);
         at
     }
 }
@@ -286,14 +317,14 @@ fn readable(call: &Call<'_>, (id, name): &TopicKey) -> Result<Arc<Topic>, ErrorC
     })
 }
 
-fn fetch_part(key: PartitionKey, partition: &SessionPartition) -> FetchPart {
+fn fetch_part(key: PartitionKey, want: Want) -> FetchPart {
     let known = |epoch: LeaderEpoch| Some(epoch).filter(|epoch| epoch.0 >= 0);
     FetchPart {
         key,
-        fetch_offset: partition.fetch_offset,
-        current_leader_epoch: known(partition.current_leader_epoch),
-        last_fetched_epoch: known(partition.last_fetched_epoch),
-        max_bytes: usize::try_from(partition.max_bytes).unwrap_or(0),
+        fetch_offset: want.fetch_offset,
+        current_leader_epoch: known(want.current_leader_epoch),
+        last_fetched_epoch: known(want.last_fetched_epoch),
+        max_bytes: usize::try_from(want.max_bytes).unwrap_or(0),
     }
 }
 

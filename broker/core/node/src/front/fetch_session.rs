@@ -3,13 +3,13 @@
 //!
 //! A session lives with its connection; Kafka's limit on all sessions of a broker is not needed.
 
-use alloc::{collections::BTreeMap, string::String, sync::Arc};
+use alloc::{collections::BTreeMap, sync::Arc};
 use core::sync::atomic::{AtomicI64, Ordering};
 use weir_types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
-use weir_wire::messages::FetchPartition;
+use weir_wire::{Text, messages::FetchPartition};
 
 /// How a session names a topic: by id (and an empty name) or by name (and the zero id).
-pub(super) type TopicKey = (TopicId, String);
+pub(super) type TopicKey = (TopicId, Text);
 
 /// What the client was told last of a partition. The answer is made apart from the session, after
 /// `accept` has returned; a client sends the next request of a session only when it has it, so the
@@ -43,33 +43,39 @@ impl Told {
     }
 }
 
-/// A partition of a session.
-#[derive(Clone, Debug)]
-pub(super) struct SessionPartition {
+/// What is wanted of a partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
     pub(super) fetch_offset: Offset,
     pub(super) current_leader_epoch: LeaderEpoch,
     pub(super) last_fetched_epoch: LeaderEpoch,
     pub(super) max_bytes: i32,
+}
+
+impl From<&FetchPartition> for Want {
+    fn from(partition: &FetchPartition) -> Self {
+        Self {
+            fetch_offset: partition.fetch_offset,
+            current_leader_epoch: partition.current_leader_epoch,
+            last_fetched_epoch: partition.last_fetched_epoch,
+            max_bytes: partition.partition_max_bytes,
+        }
+    }
+}
+
+/// A partition of a session.
+#[derive(Debug)]
+pub(super) struct SessionPartition {
+    pub(super) want: Want,
     pub(super) told: Arc<Told>,
 }
 
 impl SessionPartition {
     pub(super) fn new(partition: &FetchPartition) -> Self {
         Self {
-            fetch_offset: partition.fetch_offset,
-            current_leader_epoch: partition.current_leader_epoch,
-            last_fetched_epoch: partition.last_fetched_epoch,
-            max_bytes: partition.partition_max_bytes,
+            want: Want::from(partition),
             told: Told::new(),
         }
-    }
-
-    /// The client asks for something else of it now.
-    pub(super) fn update(&mut self, partition: &FetchPartition) {
-        self.fetch_offset = partition.fetch_offset;
-        self.current_leader_epoch = partition.current_leader_epoch;
-        self.last_fetched_epoch = partition.last_fetched_epoch;
-        self.max_bytes = partition.partition_max_bytes;
     }
 }
 

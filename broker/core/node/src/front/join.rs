@@ -256,8 +256,8 @@ fn finish_produce(
 #[derive(Debug)]
 pub(super) struct FetchJoin {
     pub(super) response: FetchResponse,
-    /// What the client was told before, in the response's shape.
-    pub(super) told: Vec<Vec<Arc<Told>>>,
+    /// What the client was told before, in the response's shape, where there is a session.
+    pub(super) told: Vec<Vec<Option<Arc<Told>>>>,
     pub(super) ids: Vec<TopicId>,
     pub(super) incremental: bool,
 }
@@ -313,9 +313,12 @@ impl FetchJoin {
                 let index = data.partition_index;
                 data.current_leader = leaders.name(image, context, error, *id, index);
                 let told = told.next().expect("as many as partitions");
-                let changed = told.update(data.high_watermark, data.log_start_offset);
-                if error.is_err() {
-                    told.forget();
+                let mut changed = true;
+                if let Some(told) = told {
+                    changed = told.update(data.high_watermark, data.log_start_offset);
+                    if error.is_err() {
+                        told.forget();
+                    }
                 }
                 let records = data.records.as_ref().is_some_and(|r| !r.is_empty());
                 let diverges = data.diverging_epoch.end_offset.0 >= 0;

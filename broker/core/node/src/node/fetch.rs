@@ -1,7 +1,7 @@
 //! Fetch: reads in waves until there are enough bytes, an error, or no time left; waits for new
 //! records in between, found by partition.
 
-use super::{Node, Partition};
+use super::Node;
 use crate::{
     event::{Effect, RequestId},
     gate::Gate,
@@ -10,8 +10,9 @@ use crate::{
     request::{Answer, FetchAsk, FetchPart, FetchResult, PartitionKey},
 };
 use alloc::vec::Vec;
+use weir_replica::EpochEnd;
 use weir_types::{
-    ErrorCode, LeaderEpoch, Now, Offset, Tick,
+    ErrorCode, LeaderEpoch, Now, Offset, StorePartition, Tick,
     log::{LogCommand, ReadError, StoredBatch},
 };
 
@@ -45,13 +46,18 @@ struct Part {
     /// Nothing more is read of it in this answer.
     full: bool,
     error: ErrorCode,
-    diverging: Option<(LeaderEpoch, Offset)>,
+    diverging: Option<EpochEnd>,
+}
+
+impl Part {
+    const fn failed(&self) -> bool {
+        self.error.is_err() || self.diverging.is_some()
+    }
 }
 
 impl WaitingFetch {
     fn failed(&self) -> bool {
-        let ends = |part: &Part| part.error.is_err() || part.diverging.is_some();
-        self.parts.iter().any(ends)
+        self.parts.iter().any(Part::failed)
     }
 
     /// What is parked waits for records that are not there.
@@ -163,10 +169,7 @@ impl Node {
         }
         self.unpark(id, &mut fetch);
         absorb(&mut fetch);
-        for part in &mut fetch.parts {
-            self.look(part);
-        }
-        if !fetch.failed() && self.read_more(id, &mut fetch, effects) {
+        if self.read_more(id, &mut fetch, effects) {
             self.fetches.insert(id, fetch);
             return;
         }
@@ -179,28 +182,8 @@ impl Node {
         }
     }
 
-    /// Looks whether a partition can be read as asked.
-    fn look(&self, part: &mut Part) {
-        let looked = self.open(part.ask.key).and_then(|open| {
-            let replica = &open.replica;
-            replica.check_leader(part.ask.current_leader_epoch)?;
-            if part.bytes == 0 {
-                replica.check_fetch(part.next)?;
-            }
-            match part.ask.last_fetched_epoch {
-                Some(last) => replica.diverges(last, part.ask.fetch_offset),
-                None => Ok(None),
-            }
-        });
-        match looked {
-            Ok(diverging) => part.diverging = diverging.map(|end| (end.epoch, end.end)),
-            // What was read before stays good; the next fetch meets the error.
-            Err(error) if part.bytes == 0 && !part.error.is_err() => part.error = error,
-            Err(_) => part.full = true,
-        }
-    }
-
-    /// Reads the next wave; returns whether there is anything to wait for.
+    /// Looks at every partition and reads the next wave; returns whether there is anything to
+    /// wait for. A fetch that meets an error reads nothing more.
     fn read_more(
         &mut self,
         id: RequestId,
@@ -208,18 +191,16 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let mut room = fetch.max_bytes.saturating_sub(fetch.bytes);
+        let mut failed = fetch.failed();
         let empty = fetch.bytes == 0;
-        for place in 0..fetch.parts.len() {
-            let part = &fetch.parts[place];
-            let first_batch = empty && fetch.reading == 0;
-            if part.full || (room == 0 && !first_batch) {
-                continue;
-            }
-            let Some(Partition::Open(open)) = self.partitions.get(&part.ask.key) else {
+        for (place, part) in fetch.parts.iter_mut().enumerate() {
+            let Some((partition, below)) = self.look(part) else {
+                failed |= part.failed();
                 continue;
             };
-            let (store, below) = (open.store, open.replica.high_watermark());
-            if part.next >= below {
+            let first_batch = empty && fetch.reading == 0;
+            let nothing = part.full || part.next >= below;
+            if failed || nothing || (room == 0 && !first_batch) {
                 continue;
             }
             let bytes_max = part.ask.max_bytes.saturating_sub(part.bytes).min(room);
@@ -228,13 +209,38 @@ impl Node {
             fetch.reading += 1;
             effects.push(Effect::Log(LogCommand::Read {
                 token,
-                partition: store,
-                from: fetch.parts[place].next,
+                partition,
+                from: part.next,
                 below,
                 bytes_max,
             }));
         }
         fetch.reading > 0
+    }
+
+    /// Looks whether a partition can be read as asked; returns the log's name for it and where
+    /// its replicated records end.
+    fn look(&self, part: &mut Part) -> Option<(StorePartition, Offset)> {
+        let looked = self.open(part.ask.key).and_then(|open| {
+            let replica = &open.replica;
+            replica.check_leader(part.ask.current_leader_epoch)?;
+            if part.bytes == 0 {
+                replica.check_fetch(part.next)?;
+            }
+            part.diverging = match part.ask.last_fetched_epoch {
+                Some(last) => replica.diverges(last, part.ask.fetch_offset)?,
+                None => None,
+            };
+            Ok((open.store, replica.high_watermark()))
+        });
+        match looked {
+            Ok(readable) if part.diverging.is_none() => return Some(readable),
+            Ok(_) => {}
+            // What was read before stays good; the next fetch meets the error.
+            Err(error) if part.bytes == 0 && !part.error.is_err() => part.error = error,
+            Err(_) => part.full = true,
+        }
+        None
     }
 
     fn park(&mut self, id: RequestId, mut fetch: WaitingFetch) {
@@ -278,7 +284,7 @@ impl Node {
                 last_stable_offset: at(weir_replica::Replica::high_watermark),
                 log_start: at(weir_replica::Replica::log_start),
                 leader_epoch: open.map_or(LeaderEpoch::NONE, |open| open.replica.epoch()),
-                diverging: part.diverging,
+                diverging: part.diverging.map(|end| (end.epoch, end.end)),
                 batches: part.batches,
             }
         });
