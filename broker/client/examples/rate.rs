@@ -67,20 +67,20 @@ async fn measure(config: ClientConfig) -> Result<(), Box<dyn Error>> {
     let mut consumer = client.consumer().build()?;
     consumer.assign_topic(TOPIC, SeekTo::Latest).await?;
     let producer = client.producer().build()?;
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     for _ in 0..RECORDS {
         // `flush` tells of every failure.
         producer.send(Record::new(TOPIC, &VALUE)).await?;
     }
     producer.flush().await?;
-    report("produced", start);
-    let start = Instant::now();
+    watch.report("produced");
+    let watch = Stopwatch::start();
     for _ in 0..RECORDS {
         consumer.next().await?;
     }
-    report("consumed", start);
+    watch.report("consumed");
     consumer.assign_topic(TOPIC, SeekTo::Earliest).await?;
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     let mut seen = 0;
     while seen < RECORDS {
         let batch = consumer.next_batch().await?;
@@ -89,16 +89,49 @@ async fn measure(config: ClientConfig) -> Result<(), Box<dyn Error>> {
             seen += 1;
         }
     }
-    report("consumed by batch", start);
+    watch.report("consumed by batch");
     Ok(())
 }
 
-fn report(what: &str, start: Instant) {
-    let seconds = start.elapsed().as_secs_f64();
-    let count = RECORDS as f64;
-    println!(
-        "{what}: {:.0} records/s, {:.0} MB/s",
-        count / seconds,
-        count * VALUE.len() as f64 / seconds / 1e6
-    );
+/// Wall-clock and, on Linux, processor time of this thread, which does all of the client's work.
+struct Stopwatch {
+    start: Instant,
+    busy: Option<f64>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            busy: busy_seconds(),
+        }
+    }
+
+    fn report(&self, what: &str) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let count = RECORDS as f64;
+        let bytes = count * VALUE.len() as f64;
+        print!(
+            "{what}: {:.0} records/s, {:.0} MB/s",
+            count / seconds,
+            bytes / seconds / 1e6
+        );
+        match (self.busy, busy_seconds()) {
+            (Some(before), Some(after)) if after > before => {
+                println!(
+                    ", {:.0} records a second of processor",
+                    count / (after - before)
+                );
+            }
+            _ => println!(),
+        }
+    }
+}
+
+/// The fields 14 and 15 of `proc_pid_stat(5)`, in hundredths of a second.
+fn busy_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+    let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
 }

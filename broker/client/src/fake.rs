@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -76,6 +76,8 @@ pub(crate) struct FakeState {
     next_producer_id: i64,
     /// Versions above are refused.
     pub(crate) fetch_version_max: Option<i16>,
+    /// Batches above are refused.
+    pub(crate) batch_bytes_max: Option<usize>,
     pub(crate) produce_version_max: Option<i16>,
 }
 
@@ -94,12 +96,8 @@ impl FakeCluster {
     }
 
     pub(crate) fn add_topic(&self, name: &str, partitions: usize) {
-        let new = |_| FakePartition {
-            leader: 1,
-            ..FakePartition::default()
-        };
-        let partitions = (0..partitions).map(new).collect();
-        self.state().topics.insert(name.to_owned(), partitions);
+        let topic = new_topic(partitions);
+        self.state().topics.insert(name.to_owned(), topic);
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, FakeState> {
@@ -133,6 +131,14 @@ impl FakeCluster {
         }
         values
     }
+}
+
+fn new_topic(partitions: usize) -> Vec<FakePartition> {
+    let new = |_| FakePartition {
+        leader: 1,
+        ..FakePartition::default()
+    };
+    (0..partitions).map(new).collect()
 }
 
 fn topic_id(name: &str) -> TopicId {
@@ -403,15 +409,12 @@ fn create_topics(state: &mut FakeState, request: &CreateTopicsRequest) -> Create
     for topic in &request.topics {
         let name = topic.name.to_string();
         let count = usize::try_from(topic.num_partitions).unwrap_or(1);
-        let error_code = if state.topics.contains_key(&name) {
-            ErrorCode::TopicAlreadyExists
-        } else {
-            let new = |_| FakePartition {
-                leader: 1,
-                ..FakePartition::default()
-            };
-            state.topics.insert(name, (0..count).map(new).collect());
-            ErrorCode::None
+        let error_code = match state.topics.entry(name) {
+            Entry::Occupied(_) => ErrorCode::TopicAlreadyExists,
+            Entry::Vacant(place) => {
+                place.insert(new_topic(count));
+                ErrorCode::None
+            }
         };
         topics.push(CreatableTopicResult {
             name: topic.name.clone(),
@@ -499,6 +502,7 @@ async fn produce(
     }
     let mut responses = Vec::new();
     let mut state = cluster.state();
+    let bytes_max = state.batch_bytes_max.unwrap_or(usize::MAX);
     for topic in request.topic_data {
         let known = find_topic(&state, &topic.name, topic.topic_id);
         let mut partition_responses = Vec::new();
@@ -513,6 +517,9 @@ async fn produce(
                 (_, _, Fault::Refuse(code)) => (code, -1),
                 (None, _, _) => (ErrorCode::UnknownTopicOrPartition, -1),
                 (Some(log), _, _) if log.leader != broker => (ErrorCode::NotLeaderOrFollower, -1),
+                (Some(_), Some(batch), _) if batch.len() > bytes_max => {
+                    (ErrorCode::MessageTooLarge, -1)
+                }
                 (Some(log), Some(batch), Fault::RefuseAfter(code)) => {
                     log.append(&batch);
                     (code, -1)

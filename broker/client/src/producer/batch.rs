@@ -3,11 +3,12 @@
 //!
 //! Records are never looked at again here: renumbering rewrites the header only.
 
+use crate::limits::BATCH_BYTES_MAX;
 use bytes::Bytes;
-use weir_codec::{CompressError, Compression, compress};
+use weir_codec::{CompressError, Compression, compress, decompress};
 use weir_types::{
-    BatchHeader,
-    batch::{RecordHeader, write_header},
+    BatchHeader, TimestampMs,
+    batch::{BatchError, RecordHeader, payload, records, write_header},
 };
 use weir_wire::build::{BatchBuilder, Stamp};
 
@@ -68,6 +69,47 @@ impl FinishedBatch {
         })
     }
 
+    /// The same records in two batches, with their numbers of records; nothing where there is only
+    /// one record. The numbers of both are those of the first: they are set when they are sent.
+    pub(crate) fn split(
+        &self,
+        compression: Compression,
+        level: Option<i32>,
+    ) -> Result<Option<[(Self, i32); 2]>, String> {
+        let text = |error: BatchError| error.to_string();
+        let header = BatchHeader::read(&self.bytes).map_err(text)?;
+        let count = header.record_count;
+        let first_count = count / 2;
+        if first_count == 0 {
+            return Ok(None);
+        }
+        let mut plain = Vec::new();
+        let packed = payload(&self.bytes, &header);
+        let codec = header.compression().unwrap_or(Compression::None);
+        decompress(codec, packed, BATCH_BYTES_MAX, &mut plain).map_err(|e| e.to_string())?;
+        let mut halves = [
+            BatchBuilder::new(header.base_timestamp),
+            BatchBuilder::new(header.base_timestamp),
+        ];
+        for (place, record) in (0..).zip(records(&plain, count)) {
+            let record = record.map_err(text)?;
+            let headers: Vec<_> = record.headers().collect();
+            let time = TimestampMs(header.base_timestamp.0.wrapping_add(record.timestamp_delta));
+            let half = usize::from(place >= first_count);
+            if let Some(half) = halves.get_mut(half) {
+                half.push(time, record.key, record.value, &headers);
+            }
+        }
+        let build = |builder| {
+            Self::build(builder, compression, level, self.stamp).map_err(|e| e.to_string())
+        };
+        let [first, second] = halves;
+        Ok(Some([
+            (build(first)?, first_count),
+            (build(second)?, count - first_count),
+        ]))
+    }
+
     /// The same records under other numbers; copies the batch, which only a reset asks for.
     pub(crate) fn renumber(self, stamp: Stamp) -> Self {
         if self.stamp == stamp {
@@ -93,8 +135,8 @@ impl FinishedBatch {
 mod tests {
     use super::*;
     use weir_types::{
-        ProducerEpoch, ProducerId, Sequence, TimestampMs,
-        batch::{HEADER_BYTES, check_batch, check_records, payload},
+        ProducerEpoch, ProducerId, Sequence,
+        batch::{HEADER_BYTES, check_batch, check_records},
     };
 
     const BODY: Body<'_> = Body {

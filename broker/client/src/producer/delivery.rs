@@ -38,6 +38,11 @@ pub(crate) enum BatchOutcome {
         /// Records that the broker named as the cause (KIP-467).
         culprits: Arc<[i32]>,
     },
+    /// It was too large for its topic and goes on as two: records below `at`, and the others.
+    Split {
+        at: i32,
+        parts: [Arc<BatchCompletion>; 2],
+    },
 }
 
 /// Shared by all records of one batch.
@@ -129,10 +134,18 @@ impl Delivery {
     /// The result, if it is there already.
     #[must_use]
     pub fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
-        self.batch.outcome().map(|outcome| self.result(outcome))
+        let (mut batch, mut index) = (&self.batch, self.index);
+        loop {
+            match batch.outcome()? {
+                BatchOutcome::Split { at, parts } => {
+                    (batch, index) = part_of(*at, parts, index);
+                }
+                outcome => return Some(self.result(outcome, index)),
+            }
+        }
     }
 
-    fn result(&self, outcome: &BatchOutcome) -> Result<RecordMetadata, ProduceError> {
+    fn result(&self, outcome: &BatchOutcome, index: i32) -> Result<RecordMetadata, ProduceError> {
         match outcome {
             BatchOutcome::Acked {
                 base_offset,
@@ -142,7 +155,7 @@ impl Delivery {
                 offset: if base_offset.0 < 0 {
                     *base_offset
                 } else {
-                    base_offset.plus(i64::from(self.index))
+                    base_offset.plus(i64::from(index))
                 },
                 timestamp: if *log_append_time == TimestampMs::NONE {
                     self.timestamp
@@ -153,11 +166,23 @@ impl Delivery {
             BatchOutcome::Failed { error, culprits } => {
                 let mut error = error.clone();
                 if let ProduceError::Refused { culprit, .. } = &mut error {
-                    *culprit = culprits.contains(&self.index);
+                    *culprit = culprits.contains(&index);
                 }
                 Err(error)
             }
+            // Callers follow the parts first.
+            BatchOutcome::Split { .. } => Err(ProduceError::Closed),
         }
+    }
+}
+
+/// The part of a split batch that holds a record, and the record's index there.
+fn part_of(at: i32, parts: &[Arc<BatchCompletion>; 2], index: i32) -> (&Arc<BatchCompletion>, i32) {
+    let [first, second] = parts;
+    if index < at {
+        (first, index)
+    } else {
+        (second, index - at)
     }
 }
 
@@ -165,11 +190,19 @@ impl Future for Delivery {
     type Output = Result<RecordMetadata, ProduceError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { batch, slot, .. } = &mut *self;
-        let batch = Arc::clone(batch);
-        match batch.poll(context, slot) {
-            Poll::Ready(outcome) => Poll::Ready(self.result(outcome)),
-            Poll::Pending => Poll::Pending,
+        loop {
+            let Self { batch, slot, .. } = &mut *self;
+            let batch = Arc::clone(batch);
+            match batch.poll(context, slot) {
+                Poll::Ready(BatchOutcome::Split { at, parts }) => {
+                    let (part, index) = part_of(*at, parts, self.index);
+                    self.batch = Arc::clone(part);
+                    self.index = index;
+                    self.slot = None;
+                }
+                Poll::Ready(outcome) => return Poll::Ready(self.result(outcome, self.index)),
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 }

@@ -152,10 +152,11 @@ impl Exchange<'_> {
                 Err(error) => Err(all_retried(sent, &error)),
             };
         }
+        let (compression, level) = (self.compression, self.compression_level);
         match session.submit(version, &request, client_id, timeout).await {
             Ok(answer) => Ok(Box::pin(async move {
                 match answer.await {
-                    Ok(response) => land(sent, &response),
+                    Ok(response) => land(sent, &response, compression, level),
                     Err(error) => all_retried(sent, &error),
                 }
             })),
@@ -184,7 +185,12 @@ fn topics(sent: &[Sent]) -> Vec<TopicProduceData> {
 }
 
 /// Matches an answer with its request.
-fn land(sent: Vec<Sent>, response: &ProduceResponse) -> Landed {
+fn land(
+    sent: Vec<Sent>,
+    response: &ProduceResponse,
+    compression: Compression,
+    level: Option<i32>,
+) -> Landed {
     let answers: Vec<_> = response
         .responses
         .iter()
@@ -207,7 +213,13 @@ fn land(sent: Vec<Sent>, response: &ProduceResponse) -> Landed {
         let attempt = match answer {
             Some((_, answer)) => {
                 landed.metadata_is_stale |= shows_stale_metadata(answer.error_code);
-                judge(sent, answer)
+                let too_large = answer.error_code == ErrorCode::MessageTooLarge;
+                let halves = too_large.then(|| sent.batch.split(compression, level));
+                match halves {
+                    Some(Ok(Some(halves))) => Attempt::Split { halves },
+                    Some(Err(reason)) => fatal(ProduceError::Compression { reason }),
+                    _ => judge(sent, answer),
+                }
             }
             None => Attempt::Retry {
                 batch: sent.batch,

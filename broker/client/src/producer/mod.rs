@@ -28,6 +28,7 @@ use crate::{
 };
 use accumulator::{AppendError, Told};
 use batch::Body;
+use delivery::BatchOutcome;
 use lane::Inner;
 use std::{sync::Arc, time::Duration};
 use weir_types::{PartitionIndex, TimestampMs};
@@ -126,15 +127,21 @@ impl Producer {
     /// The first failure of any record since the last `flush`, whether or not its delivery was
     /// looked at.
     pub async fn flush(&self) -> Result<(), ProduceError> {
-        let pending = {
+        let mut pending = {
             let mut state = self.inner.state();
             let (pending, woken) = state.accumulator.seal_all();
             self.inner.wake(&mut state, woken);
             pending
         };
-        for batch in pending {
+        while let Some(batch) = pending.pop() {
             let mut slot = None;
-            std::future::poll_fn(|context| batch.poll(context, &mut slot).map(|_| ())).await;
+            let parts = std::future::poll_fn(|context| {
+                batch.poll(context, &mut slot).map(|outcome| match outcome {
+                    BatchOutcome::Split { parts, .. } => Some(parts.clone()),
+                    _ => None,
+                })
+            });
+            pending.extend(parts.await.into_iter().flatten());
         }
         match self.inner.state().accumulator.take_unreported() {
             Some(error) => Err(error),

@@ -156,6 +156,36 @@ async fn a_refused_batch_fails_alone_and_those_behind_it_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_large_for_its_topic_goes_in_parts() {
+    let cluster = FakeCluster::with_topic("t", 1);
+    cluster.state().batch_bytes_max = Some(500);
+    let client = cluster.client().await;
+    for codec in [Compression::None, Compression::Gzip] {
+        let builder = client.producer().batch_bytes(8000).compression(codec);
+        let producer = builder.build().expect("builds");
+        let before = cluster.state().topics["t"][0].end();
+        let mut deliveries = Vec::new();
+        for number in 0..300 {
+            let value = format!("{number} {:x}", number * 2_654_435_761_u64);
+            let delivery = producer.send(Record::new("t", value.as_bytes())).await;
+            deliveries.push(delivery.expect("taken"));
+        }
+        producer.flush().await.expect("flushed");
+        for (number, delivery) in (before..).zip(deliveries) {
+            let now = delivery.try_result().expect("done").expect("delivered");
+            assert_eq!(now.offset.0, number);
+            assert_eq!(delivery.await.expect("delivered"), now);
+        }
+        assert_eq!(producer.buffered_bytes(), 0);
+    }
+    let large = [b'x'; 600];
+    let producer = client.producer().build().expect("builds");
+    let delivery = producer.send(Record::new("t", &large)).await;
+    let error = delivery.expect("taken").await.expect_err("too large");
+    assert!(error.to_string().contains("MESSAGE_TOO_LARGE"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_delivered_in_time_says_why() {
     let cluster = FakeCluster::with_topic("t", 1);
     let client = cluster.client().await;
