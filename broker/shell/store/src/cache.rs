@@ -185,3 +185,92 @@ impl Drop for TailCache {
         self.budget.caches.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use weir_types::{
+        BatchHeader, LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TimestampMs,
+        batch::{HEADER_BYTES, write_header},
+    };
+
+    fn batch(base: i64, count: i32, bytes: usize) -> Batch {
+        let mut out = vec![0; bytes.max(HEADER_BYTES)];
+        let header = BatchHeader {
+            base_offset: Offset(base),
+            size_bytes: out.len(),
+            leader_epoch: LeaderEpoch(0),
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: TimestampMs(0),
+            max_timestamp: TimestampMs(0),
+            producer_id: ProducerId(-1),
+            producer_epoch: ProducerEpoch(-1),
+            base_sequence: Sequence(-1),
+            record_count: count,
+        };
+        write_header(&mut out, &header);
+        Batch::parse(&Bytes::from(out)).unwrap()
+    }
+
+    fn bases(found: Option<Vec<StoredBatch>>) -> Option<Vec<i64>> {
+        let base = |stored: StoredBatch| match stored {
+            StoredBatch::Cached(batch) => batch.header().base_offset.0,
+            StoredBatch::Read(_) => panic!("the cache holds batches"),
+        };
+        found.map(|found| found.into_iter().map(base).collect())
+    }
+
+    const P: StorePartition = StorePartition(1);
+
+    #[test]
+    fn finds_what_it_holds_and_nothing_else() {
+        let mut cache = TailCache::new(CacheBudget::new(10_000));
+        for n in 0..5 {
+            cache.insert(P, batch(10 + 2 * n, 2, 100));
+        }
+        let find = |cache: &TailCache, from, below, max| {
+            bases(cache.lookup(P, Offset(from), Offset(below), max))
+        };
+        assert_eq!(find(&cache, 9, 99, 1000), None);
+        assert_eq!(find(&cache, 10, 99, 1000), Some(vec![10, 12, 14, 16, 18]));
+        assert_eq!(find(&cache, 13, 16, 1000), Some(vec![12, 14]));
+        assert_eq!(find(&cache, 13, 99, 1), Some(vec![12]));
+        assert_eq!(find(&cache, 20, 99, 1000), Some(vec![]));
+        assert_eq!(find(&cache, 21, 99, 1000), None);
+        cache.truncate(P, Offset(15));
+        assert_eq!(find(&cache, 10, 99, 1000), Some(vec![10, 12]));
+        // What does not continue the tail replaces it.
+        cache.insert(P, batch(30, 1, 100));
+        assert_eq!(find(&cache, 10, 99, 1000), None);
+        assert_eq!(find(&cache, 30, 99, 1000), Some(vec![30]));
+        assert_eq!(cache.bytes(), 100);
+        cache.remove(P);
+        assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
+    fn caches_share_one_budget() {
+        let budget = CacheBudget::new(1000);
+        let mut one = TailCache::new(Arc::clone(&budget));
+        let mut two = TailCache::new(Arc::clone(&budget));
+        for n in 0..20 {
+            one.insert(P, batch(n, 1, 100));
+        }
+        assert_eq!(one.bytes(), 1000);
+        for n in 0..20 {
+            two.insert(P, batch(n, 1, 100));
+        }
+        assert_eq!(two.bytes(), 500);
+        one.trim();
+        assert_eq!(budget.used_bytes(), 1000);
+        drop(one);
+        assert_eq!(budget.used_bytes(), 500);
+        assert_eq!(
+            bases(two.lookup(P, Offset(15), Offset(99), 9999)),
+            Some(vec![15, 16, 17, 18, 19])
+        );
+    }
+}

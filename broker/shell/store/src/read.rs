@@ -187,17 +187,7 @@ impl Core {
         bytes_max: usize,
         submitted_end: Option<Offset>,
     ) -> Result<Vec<StoredBatch>, ReadError> {
-        {
-            let book = self.book();
-            let part = book.parts.get(&partition).ok_or(ReadError::NotOpen)?;
-            let end = submitted_end.map_or(part.end, |end| end.max(part.end));
-            if from < part.start || from > end {
-                return Err(ReadError::OutOfRange {
-                    start: part.start,
-                    end,
-                });
-            }
-        }
+        self.check_range(partition, from, submitted_end)?;
         let mut found = Vec::new();
         let mut at = from;
         let mut left = bytes_max;
@@ -211,6 +201,18 @@ impl Core {
             let Some(last) = stretch.batches.last() else {
                 break;
             };
+            let skips = stretch
+                .batches
+                .first()
+                .is_some_and(|l| l.meta.base_offset > at);
+            if skips {
+                // The start may have moved past what was to be read next: that is told, and
+                // never skipped without a word.
+                match self.check_range(partition, at, submitted_end) {
+                    Err(_) if !found.is_empty() => break,
+                    checked => checked?,
+                }
+            }
             at = last.meta.next_offset();
             let bytes: usize = stretch
                 .batches
@@ -227,6 +229,24 @@ impl Core {
         let bytes: usize = found.iter().map(StoredBatch::size_bytes).sum();
         Counters::add(&self.counters.read_bytes, bytes as u64);
         Ok(found)
+    }
+
+    fn check_range(
+        &self,
+        partition: StorePartition,
+        from: Offset,
+        submitted_end: Option<Offset>,
+    ) -> Result<(), ReadError> {
+        let book = self.book();
+        let part = book.parts.get(&partition).ok_or(ReadError::NotOpen)?;
+        let end = submitted_end.map_or(part.end, |end| end.max(part.end));
+        if from < part.start || from > end {
+            return Err(ReadError::OutOfRange {
+                start: part.start,
+                end,
+            });
+        }
+        Ok(())
     }
 
     /// Copies the batches of a stretch out of its file and checks each.

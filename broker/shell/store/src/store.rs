@@ -443,8 +443,12 @@ impl Shared {
 
     fn run_rewriter(&self) {
         let mut rewriter = Rewriter::default();
-        while self.wait_for_rewrite() {
-            loop {
+        while let Some(held) = self.wait_for_rewrite() {
+            // A rolled file is closed even then: after a kill it needs no repair.
+            if held && let Err(error) = self.core.seal_rolled() {
+                tracing::warn!(%error, "a rolled file cannot be sealed");
+            }
+            while !held {
                 let began = Instant::now();
                 let ingest = self.core.counters.commits.load(Ordering::Relaxed);
                 if rewriter.step(&self.core) == RewriteStep::Idle {
@@ -458,16 +462,17 @@ impl Shared {
         }
     }
 
-    /// Waits until there may be something to rewrite; false when the store closes.
-    fn wait_for_rewrite(&self) -> bool {
+    /// Waits until there may be something to do and tells whether rewriting is held; nothing
+    /// when the store closes.
+    fn wait_for_rewrite(&self) -> Option<bool> {
         let mut state = lock(&self.rewriter);
         loop {
             if state.closing {
-                return false;
+                return None;
             }
-            if state.woken && !state.held {
+            if state.woken {
                 state.woken = false;
-                return true;
+                return Some(state.held);
             }
             let waited = self.rewriter_wake.wait_timeout(state, REWRITER_IDLE);
             let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
