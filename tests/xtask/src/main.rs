@@ -26,6 +26,7 @@ usage: cargo xtask COMMAND [OPTIONS]
   sim --seed N                replay one simulated run
       --seeds A..B            run the seeds A to B-1
       --mutants               check that each seeded bug is caught
+      --determinism           run a seed twice and compare; --trace prints a run's events
   e2e [--only NAME]... [--full] [--list] [--weir PATH]
                               real processes, real clients
       --against-kafka         the scenarios themselves, proved on Apache Kafka

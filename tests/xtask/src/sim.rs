@@ -48,7 +48,7 @@ pub(crate) fn determinism(workspace: &Workspace) -> Result<()> {
         let words: Vec<&str> = printed.split_whitespace().collect();
         match words
             .windows(2)
-            .find(|pair| pair[0].trim_end_matches([':', '=']) == "trace")
+            .rfind(|pair| pair[0].trim_end_matches([':', '=']) == "trace")
         {
             Some(pair) => Ok(pair[1].to_owned()),
             None => bail!("the simulator printed no `trace HASH`, but: {printed}"),
