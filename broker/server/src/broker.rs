@@ -134,32 +134,15 @@ impl Broker {
         let clock = Clock::new();
         register(&mut quorum, &config, clock)?;
         let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
-        let (proposer, quorum_thread) = quorum
-            .start(Arc::clone(&image), shards.clone())
-            .map_err(|error| system("a thread", &error))?;
-        let mut threads = Threads {
-            shards: shards.clone(),
-            shard_threads: Vec::new(),
-            proposer: Some(proposer.clone()),
-            quorum_thread: Some(quorum_thread),
-            store: Some(Arc::clone(&store)),
-        };
-        let budget = CacheBudget::new(config.store.tail_cache_bytes());
-        for (index, inbox) in inboxes.into_iter().enumerate() {
-            let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-            let shard = new_shard(id, &config, clock, &store, &budget, inbox, proposer.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("weir-shard-{index}"))
-                .spawn(move || shard.run())
-                .map_err(|error| system("a thread", &error))?;
-            threads.shard_threads.push(thread);
-        }
-        for shard in &shards {
-            shard.deliver(ToShard::Agreed {
-                image: image.load_full(),
-                proposal: None,
-            });
-        }
+        let threads = start_threads(
+            &config,
+            clock,
+            &image,
+            quorum,
+            &store,
+            shards.clone(),
+            inboxes,
+        )?;
         let metrics = Arc::new(Metrics::new(
             ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
         ));
@@ -291,6 +274,45 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Starts the shards and the quorum, and tells every shard what has been agreed.
+fn start_threads(
+    config: &Config,
+    clock: Clock,
+    image: &Arc<ArcSwap<Image>>,
+    quorum: Quorum,
+    store: &Arc<Store>,
+    shards: Vec<ShardSender>,
+    inboxes: Vec<Receiver<ToShard>>,
+) -> Result<Threads, StartError> {
+    let (proposer, quorum_thread) = quorum
+        .start(Arc::clone(image), shards.clone())
+        .map_err(|error| system("a thread", &error))?;
+    let mut threads = Threads {
+        shards,
+        shard_threads: Vec::new(),
+        proposer: Some(proposer.clone()),
+        quorum_thread: Some(quorum_thread),
+        store: Some(Arc::clone(store)),
+    };
+    let budget = CacheBudget::new(config.store.tail_cache_bytes());
+    for (index, inbox) in inboxes.into_iter().enumerate() {
+        let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+        let shard = new_shard(id, config, clock, store, &budget, inbox, proposer.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("weir-shard-{index}"))
+            .spawn(move || shard.run())
+            .map_err(|error| system("a thread", &error))?;
+        threads.shard_threads.push(thread);
+    }
+    for shard in &threads.shards {
+        shard.deliver(ToShard::Agreed {
+            image: image.load_full(),
+            proposal: None,
+        });
+    }
+    Ok(threads)
 }
 
 type Opened = (
