@@ -62,4 +62,38 @@ mod tests {
             assert_eq!(murmur2(key), hash, "{key:?}");
         }
     }
+
+    #[test]
+    fn keys_go_where_kafka_python_puts_them() {
+        // Key in hexadecimal, its partition among 12, its partition among 7 (kafka-python 3.0).
+        let rows: &[(&str, i32, i32)] = &[
+            ("", 9, 2),
+            ("82", 8, 6),
+            ("b70e", 9, 0),
+            ("ee7f1a", 7, 0),
+            ("5039bef0", 9, 3),
+            ("7ec2347f06", 0, 1),
+            ("6ed08f5dc75124", 5, 5),
+            ("47e3404300026b6e", 7, 5),
+            ("545594a065685d64c4980bb8d4", 3, 4),
+            (
+                "544a8721a99a01ad219eb59cf6a15ef6f15a1d830bb7ce09d6bbc004e7175c",
+                10,
+                5,
+            ),
+            (
+                "643c7decb0b580ec37bc9712dd2e6aaeb94bae8d2f9fa29c5a284c9ef7521829cf1079b080e9d74a1c10fcab6a4243d33656debe4c1ed79648e856e8f9a2f58c",
+                7,
+                4,
+            ),
+        ];
+        for (hex, of_12, of_7) in rows {
+            let key: Vec<u8> = (0..hex.len() / 2)
+                .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
+                .collect();
+            assert_eq!(partition_for_key(&key, 12), *of_12, "{hex}");
+            assert_eq!(partition_for_key(&key, 7), *of_7, "{hex}");
+        }
+        assert_eq!(partition_for_key(b"no partitions", 0), 0);
+    }
 }
