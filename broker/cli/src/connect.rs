@@ -185,7 +185,10 @@ impl From<ProduceError> for Failure {
         let text = error.to_string();
         match error {
             ProduceError::Request(error) => error.into(),
-            ProduceError::Config { .. } | ProduceError::NoSuchPartition { .. } => Self::usage(text),
+            ProduceError::NoSuchPartition { .. } => {
+                Self::usage(text).advise("--partition auto lets keys decide")
+            }
+            ProduceError::Config { .. } => Self::usage(text),
             ProduceError::Topic { .. } | ProduceError::Refused { .. } => {
                 Self::new(Exit::Refused, text)
             }

@@ -25,7 +25,7 @@ Examples:
   weir consume orders --from-beginning --max 10
   weir consume orders --offset -100 --exit-at-end
   weir consume orders --offset 1000..2000 --partition 0
-  weir consume orders --offset @2026-01-31T08:00:00Z --format '%T %p:%o %k=%v'
+  weir consume orders --offset @2026-01-31T08:00:00Z --max 10 --format '%T %p:%o %k=%v'
   weir consume orders --from-beginning --exit-at-end --json > orders.jsonl
 
 Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %K its length, %v or %s

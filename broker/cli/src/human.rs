@@ -19,6 +19,16 @@ pub(crate) fn count(number: impl Into<i128>) -> String {
     text
 }
 
+/// `1 record`, `1,234 records`.
+pub(crate) fn records(number: impl Into<i128>) -> String {
+    let number = number.into();
+    format!(
+        "{} {}",
+        count(number),
+        if number == 1 { "record" } else { "records" }
+    )
+}
+
 /// `523.4 MB` (powers of a thousand, as disks are sold).
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -41,9 +51,8 @@ pub(crate) fn bytes(number: u64) -> String {
 pub(crate) fn rates(records: u64, size: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64().max(1e-6);
     format!(
-        "{} {}, {} in {}: {} records/s, {}/s",
-        count(records),
-        if records == 1 { "record" } else { "records" },
+        "{}, {} in {}: {} records/s, {}/s",
+        self::records(records),
         bytes(size),
         duration(took),
         count((records as f64 / seconds) as u64),

@@ -28,7 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   echo hello | weir produce greetings --create
   weir produce orders --file orders.txt --key-separator : --compression zstd
-  weir consume orders --json --from-beginning --exit-at-end | weir produce copy --json --create
+  weir consume orders --json --from-beginning --exit-at-end | \\
+      weir produce copy --json --create --partitions 3
   weir produce orders --headers source=shop,version=2 < orders.txt
 
 With --json each line is an object as `weir consume --json` prints it: key, value, headers,

@@ -124,7 +124,8 @@ fn check(store: &StoreReader, json: JsonArg) -> Outcome {
 }
 
 fn overview(store: &StoreReader, json: JsonArg) -> Outcome {
-    let (files, partitions) = (store.files(), store.partitions());
+    let (files, mut partitions) = (store.files(), store.partitions());
+    partitions.sort_by_key(|part| (part.topic, part.index));
     if json.json {
         return output::json(&json!({
             "files": files.iter().map(file_json).collect::<Vec<_>>(),

@@ -50,13 +50,18 @@ impl Table {
             .map(|cell| cell.chars().count())
             .max()
             .unwrap_or(0);
-        let number =
-            |cell: &str| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let number = |cell: &str| cell == "-" || is_number(cell);
         Column {
             width,
             right: !self.rows.is_empty() && cells().all(number),
         }
     }
+}
+
+/// Whether a cell is a number, perhaps with a unit behind it.
+fn is_number(cell: &str) -> bool {
+    let number = cell.split(' ').next().unwrap_or(cell);
+    number.parse::<f64>().is_ok()
 }
 
 struct Column {

@@ -23,7 +23,7 @@ Examples:
   weir topic describe orders
   weir topic alter orders --config retention.bytes=1000000000 --partitions 6
   weir topic offsets orders --at 2026-01-31T08:00:00Z
-  weir topic delete-records orders --before 1000 --partition 0 --dry-run
+  weir topic delete-records orders --before @2026-01-31T08:00:00Z --dry-run
   weir topic delete orders --yes";
 
 /// `weir topic`.
@@ -287,9 +287,9 @@ async fn delete(client: &Client, args: DeleteArgs) -> Outcome {
             .map(offsets::Ends::records)
             .sum();
         phrases.push(format!(
-            "topic `{name}` ({} partitions, {} records)",
+            "topic `{name}` ({} partitions, {})",
             topic.partitions.len(),
-            human::count(i128::from(records))
+            human::records(records)
         ));
     }
     if !args

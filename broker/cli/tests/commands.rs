@@ -512,6 +512,19 @@ fn topics_are_made_shown_changed_and_deleted() {
         .json()[0];
     assert_eq!(page["partitions"].as_array().unwrap().len(), 4);
     assert_eq!(page["configs"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn records_and_topics_are_deleted_with_consent() {
+    let place = Place::new();
+    let broker = place.serve(&[]);
+    broker
+        .weir(&["topic", "create", "a", "b", "--partitions", "2"])
+        .good();
+    let lines: String = (0..10).map(|n| format!("{n}\n")).collect();
+    broker
+        .weir_with(&["produce", "a", "-p", "1"], lines.as_bytes())
+        .good();
     let before = ["topic", "delete-records", "a", "--before", "4", "-p", "1"];
     let dry = broker.weir(&[&before[..], &["--dry-run"]].concat()).good();
     assert!(

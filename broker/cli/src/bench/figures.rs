@@ -111,7 +111,7 @@ impl Figures {
 
     fn print_text(&self) -> Outcome {
         output::line(format_args!(
-            "{} `{}` over {}: {}",
+            "{} `{}` (transport {}): {}",
             self.command,
             self.topic,
             self.transport,

@@ -65,6 +65,9 @@ pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
             return Err(Failure::interrupted());
         }
     };
+    let took = began
+        .elapsed()
+        .saturating_sub(Duration::from_secs_f64(load.warm_up));
     // Everything is acknowledged; the last records are on their way to the consumer.
     tokio::time::sleep(Duration::from_millis(200)).await;
     reading.abort();
@@ -77,9 +80,7 @@ pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
         transport: super::transport(common),
         records,
         bytes: records * size,
-        took: began
-            .elapsed()
-            .saturating_sub(Duration::from_secs_f64(load.warm_up)),
+        took,
         all_bytes: all_records * size,
         latencies: vec![
             ("latency_ms", "due to acknowledgement,", acks.to_json()),

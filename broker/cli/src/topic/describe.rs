@@ -149,11 +149,11 @@ fn print(page: &Page) -> Outcome {
     let records: i64 = page.ends.iter().map(Ends::records).sum();
     let bytes: i64 = page.sizes.values().sum();
     output::line(format_args!(
-        "Topic {} (id {}): {} partitions, {} records, {}",
+        "Topic {} (id {}): {} partitions, {}, {}",
         page.topic.name,
         page.topic.id,
         page.topic.partitions.len(),
-        human::count(i128::from(records)),
+        human::records(records),
         human::bytes(u64::try_from(bytes).unwrap_or(0)),
     ))?;
     let mut table = Table::new(&[

@@ -234,8 +234,8 @@ pub(crate) async fn delete_records(client: &Client, args: DeleteRecordsArgs) -> 
         return Ok(());
     }
     let deed = format!(
-        "delete {} records of topic `{}`: {}",
-        human::count(i128::from(count)),
+        "delete {} of topic `{}`: {}",
+        human::records(count),
         args.topic,
         parts.join(", ")
     );

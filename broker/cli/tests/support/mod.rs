@@ -17,39 +17,39 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The program under test.
-pub const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+pub(crate) const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
 /// The longest a command may take.
 const COMMAND_MAX: Duration = Duration::from_secs(120);
 
 /// A folder that is gone when the test ends.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
-pub struct Done {
-    pub code: i32,
-    pub out: Vec<u8>,
-    pub err: String,
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
 }
 
 impl Done {
     /// Standard output as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.out.clone()).unwrap()
     }
 
     /// Standard output as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.out)
             .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.out)))
     }
 
     /// The same, after it ended well.
     #[track_caller]
-    pub fn good(self) -> Self {
+    pub(crate) fn good(self) -> Self {
         assert_eq!(
             self.code,
             0,
@@ -62,7 +62,7 @@ impl Done {
 
     /// The one line on standard error, after it ended with this code.
     #[track_caller]
-    pub fn failed(self, code: i32) -> String {
+    pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(
             self.code,
             code,
@@ -78,26 +78,26 @@ impl Done {
 
 impl Place {
     /// An empty folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: TempDir::new().unwrap(),
         }
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file into it.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     }
 
     /// A `weir` command in this folder, untouched by the environment.
-    pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    pub(crate) fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(WEIR);
         command.args(args).current_dir(self.path());
         for (name, _) in std::env::vars_os() {
@@ -109,12 +109,12 @@ impl Place {
     }
 
     /// Runs a `weir` command to its end.
-    pub fn weir(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Done {
+    pub(crate) fn weir(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Done {
         finish(self.command(args), b"")
     }
 
     /// Starts a broker on ports of the system's choice.
-    pub fn serve(&self, more: &[&str]) -> Broker<'_> {
+    pub(crate) fn serve(&self, more: &[&str]) -> Broker<'_> {
         let args = [
             "serve",
             "--json",
@@ -161,28 +161,28 @@ impl Place {
 }
 
 /// A running broker; killed when the test ends.
-pub struct Broker<'a> {
+pub(crate) struct Broker<'a> {
     place: &'a Place,
     child: Child,
     /// `HOST:PORT`, the same for QUIC and TCP.
-    pub address: String,
+    pub(crate) address: String,
     /// What it said when it was ready.
-    pub ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Broker<'_> {
     /// Runs a `weir` command against this broker to its end.
-    pub fn weir(&self, args: &[&str]) -> Done {
+    pub(crate) fn weir(&self, args: &[&str]) -> Done {
         self.weir_with(args, b"")
     }
 
     /// The same, with this on standard input.
-    pub fn weir_with(&self, args: &[&str], input: &[u8]) -> Done {
+    pub(crate) fn weir_with(&self, args: &[&str], input: &[u8]) -> Done {
         finish(self.command(args), input)
     }
 
     /// A command against this broker.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.place.command(args);
         command.env("WEIR_BOOTSTRAP", &self.address);
         command
@@ -190,7 +190,7 @@ impl Broker<'_> {
 
     /// Asks it to end and waits until it has.
     #[cfg(unix)]
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         signal("-TERM", self.child.id());
         let status = self.child.wait().unwrap();
         assert_eq!(status.code(), Some(0));
@@ -206,7 +206,7 @@ impl Drop for Broker<'_> {
 
 /// Sends a signal to a process that the test started.
 #[cfg(unix)]
-pub fn signal(name: &str, id: u32) {
+pub(crate) fn signal(name: &str, id: u32) {
     let sent = Command::new("kill")
         .args([name, &id.to_string()])
         .status()
@@ -215,7 +215,7 @@ pub fn signal(name: &str, id: u32) {
 }
 
 /// Runs a command to its end, or kills it when its time is up.
-pub fn finish(mut command: Command, input: &[u8]) -> Done {
+pub(crate) fn finish(mut command: Command, input: &[u8]) -> Done {
     let what = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::piped())
