@@ -138,6 +138,7 @@ impl Core {
         for mut lane in lanes {
             self.roll(&mut lane);
         }
+        self.drop_spare();
         self.seal_rolled()?;
         self.files.sweep()?;
         self.files.close_all()?;

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     /// For each file that is written: the last commit flushed there.
     flushed: Mutex<BTreeMap<u32, u64>>,
     pub(crate) counters: Counters,
+    /// An empty lane file, made ahead so that no commit waits for one.
+    spare: Mutex<Option<LaneFile>>,
     /// Why nothing can be written any more.
     dead: Mutex<Option<String>>,
 }
@@ -91,6 +93,7 @@ impl Core {
             next_commit: AtomicU64::new(last_commit + 1),
             flushed: Mutex::new(BTreeMap::new()),
             counters: Counters::default(),
+            spare: Mutex::new(None),
             dead: Mutex::new(None),
         }
     }
@@ -267,7 +270,9 @@ impl Core {
     /// of it counts.
     fn write(&self, lane: &mut Lane, parts: &[lane::Part]) -> Result<(u32, u64, Blob), String> {
         if lane.file.is_none() {
-            lane.file = Some(self.new_lane_file().map_err(|error| error.to_string())?);
+            let spare = lock(&self.spare).take();
+            let file = spare.map_or_else(|| self.new_lane_file(), Ok);
+            lane.file = Some(file.map_err(|error| error.to_string())?);
         }
         let Some(file) = lane.file.as_mut() else {
             return Err("the lane has no file".to_owned());
@@ -447,6 +452,42 @@ impl Core {
         Ok(file)
     }
 
+    /// Whether a lane will soon take a new file and none is ready.
+    pub(crate) fn wants_spare(&self, lane: &Lane) -> bool {
+        lane.file.as_ref().is_some_and(|file| {
+            file.bytes >= self.config.lane_file_bytes / 2
+                || file.batches >= self.config.lane_entries_max / 2
+        }) && lock(&self.spare).is_none()
+    }
+
+    /// Makes a lane file ahead.
+    pub(crate) fn make_spare(&self) -> Result<(), KvError> {
+        if lock(&self.spare).is_some() {
+            return Ok(());
+        }
+        let file = self.new_lane_file()?;
+        let kept = lock(&self.spare).replace(file);
+        if let Some(kept) = kept {
+            self.give_up(&kept);
+        }
+        Ok(())
+    }
+
+    /// A file that no lane will write (any more) is the rewriter's.
+    fn give_up(&self, file: &LaneFile) {
+        lock(&self.flushed).remove(&file.id);
+        if let Some(info) = self.book().files.get_mut(&file.id) {
+            info.state = FileState::Rolled;
+        }
+    }
+
+    /// Gives the spare file up: the store closes.
+    pub(crate) fn drop_spare(&self) {
+        if let Some(file) = lock(&self.spare).take() {
+            self.give_up(&file);
+        }
+    }
+
     pub(crate) fn lane_cache_bytes(&self) -> usize {
         // Half of it buffers a commit, which is about two files' worth at most in small tests.
         let file = usize::try_from(self.config.lane_file_bytes).unwrap_or(usize::MAX);
@@ -467,11 +508,9 @@ impl Core {
 
     /// The lane is done with its file; index and clean close come later, off the ack path.
     pub(crate) fn roll(&self, lane: &mut Lane) {
-        let Some(file) = lane.file.take() else { return };
-        lock(&self.flushed).remove(&file.id);
-        Counters::add(&self.counters.rolls, 1);
-        if let Some(info) = self.book().files.get_mut(&file.id) {
-            info.state = FileState::Rolled;
+        if let Some(file) = lane.file.take() {
+            Counters::add(&self.counters.rolls, 1);
+            self.give_up(&file);
         }
     }
 

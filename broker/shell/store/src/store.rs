@@ -72,6 +72,8 @@ struct Work {
 struct Jobs {
     control: VecDeque<(ShardId, LogCommand)>,
     reads: VecDeque<(ShardId, LogCommand)>,
+    /// A lane will soon need a file.
+    spare: bool,
     closing: bool,
 }
 
@@ -369,7 +371,9 @@ impl Shared {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.core.counters.commit_took(took);
             self.deliver(events);
-            if !lane.has_file() {
+            if self.core.wants_spare(&lane) {
+                self.ask_for_spare();
+            } else if !lane.has_file() {
                 self.wake_rewriter();
             }
             // Only now may another lane take these partitions: their events are out in order.
@@ -389,6 +393,15 @@ impl Shared {
         }
     }
 
+    /// The control thread makes the spare file: the rewriter may be busy for long.
+    fn ask_for_spare(&self) {
+        let mut jobs = lock(&self.jobs);
+        if !jobs.spare {
+            jobs.spare = true;
+            self.control_wake.notify_one();
+        }
+    }
+
     fn wake_rewriter(&self) {
         lock(&self.rewriter).woken = true;
         self.rewriter_wake.notify_one();
@@ -396,20 +409,30 @@ impl Shared {
 
     fn run_control(&self) {
         loop {
-            let (route, command) = {
+            let job = {
                 let mut jobs = lock(&self.jobs);
                 loop {
                     if let Some(job) = jobs.control.pop_front() {
-                        break job;
+                        break Some(job);
                     }
                     if jobs.closing {
                         return;
+                    }
+                    if std::mem::take(&mut jobs.spare) {
+                        break None;
                     }
                     jobs = self
                         .control_wake
                         .wait(jobs)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
+            };
+            let Some((route, command)) = job else {
+                // A lane makes its own file where there is none, and tells of it if it cannot.
+                if let Err(error) = self.core.make_spare() {
+                    tracing::debug!(%error, "no lane file could be made ahead");
+                }
+                continue;
             };
             let events = self.core.control(route, command);
             self.deliver(events);
@@ -444,20 +467,25 @@ impl Shared {
     fn run_rewriter(&self) {
         let mut rewriter = Rewriter::default();
         while let Some(held) = self.wait_for_rewrite() {
-            // A rolled file is closed even then: after a kill it needs no repair.
-            if held && let Err(error) = self.core.seal_rolled() {
+            if !held {
+                self.rewrite_until_idle(&mut rewriter);
+            } else if let Err(error) = self.core.seal_rolled() {
+                // A rolled file is closed even then: after a kill it needs no repair.
                 tracing::warn!(%error, "a rolled file cannot be sealed");
             }
-            while !held {
-                let began = Instant::now();
-                let ingest = self.core.counters.commits.load(Ordering::Relaxed);
-                if rewriter.step(&self.core) == RewriteStep::Idle {
-                    break;
-                }
-                let busy = self.core.counters.commits.load(Ordering::Relaxed) != ingest;
-                if !self.step_aside(busy.then(|| began.elapsed())) {
-                    break;
-                }
+        }
+    }
+
+    fn rewrite_until_idle(&self, rewriter: &mut Rewriter) {
+        loop {
+            let began = Instant::now();
+            let ingest = self.core.counters.commits.load(Ordering::Relaxed);
+            if rewriter.step(&self.core) == RewriteStep::Idle {
+                return;
+            }
+            let busy = self.core.counters.commits.load(Ordering::Relaxed) != ingest;
+            if !self.step_aside(busy.then(|| began.elapsed())) {
+                return;
             }
         }
     }
