@@ -32,7 +32,7 @@ use weir_net::{
 use weir_node::front::{BrokerSetting, FrontConfig};
 use weir_node::{Node, NodeConfig};
 use weir_store::{CacheBudget, Disk, OpenError, RealDisk, Store, TailCache};
-use weir_types::{ShardId, TopicId};
+use weir_types::{ShardId, TopicId, log::LogCommand};
 use weir_wire::ApiKey;
 
 /// Requests that were accepted get so long to finish when the broker stops.
@@ -73,6 +73,17 @@ pub enum StartError {
         address: SocketAddr,
         /// The system's words.
         source: std::io::Error,
+    },
+    /// The log has partitions, the metadata has never heard of a topic.
+    #[error(
+        "{} holds {partitions} partitions, but its metadata is new: put `meta.redb` back from a backup, or use another data folder",
+        folder.display()
+    )]
+    MetadataLost {
+        /// The folder of the log.
+        folder: PathBuf,
+        /// How many partitions it holds.
+        partitions: usize,
     },
     /// This broker is not taken into the cluster.
     #[error("the broker cannot register: {reason}")]
@@ -122,16 +133,30 @@ impl Broker {
     /// # Errors
     /// The first thing that stands in the way, and what to do about it.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
-        let data = config.data.clone();
-        std::fs::create_dir_all(&data).map_err(|source| StartError::Folder {
-            path: data.clone(),
+        std::fs::create_dir_all(&config.data).map_err(|source| StartError::Folder {
+            path: config.data.clone(),
             source,
         })?;
         choose_ports(&mut config.listeners);
-        let (disk, store, shards, inboxes) = open_store(&config)?;
+        let opened = open_store(&config)?;
+        let store = Arc::clone(&opened.1);
+        let started = Self::start_on(config, opened).await;
+        if started.is_err()
+            && let Some(Err(error)) = Arc::into_inner(store).map(Store::close)
+        {
+            tracing::error!(%error, "the log was not closed cleanly; the next start repairs it");
+        }
+        started
+    }
+
+    /// Starts everything else on the open log.
+    async fn start_on(config: Config, opened: Opened) -> Result<Self, StartError> {
+        let (disk, store, shards, inboxes) = opened;
+        let data = config.data.clone();
         let certs = open_certificates(&config)?;
         let mut quorum = Quorum::open(Arc::clone(&disk))?;
         let clock = Clock::new();
+        delete_orphans(&store, quorum.image(), &config)?;
         register(&mut quorum, &config, clock)?;
         let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
         let threads = start_threads(
@@ -352,6 +377,42 @@ fn open_store(config: &Config) -> Result<Opened, StartError> {
         "the log is open"
     );
     Ok((disk, Arc::new(store), shards, inboxes))
+}
+
+/// Deletes what a topic left whose deletion was agreed and then cut off by a crash. Metadata that
+/// is new would make everything such a rest, so that is refused.
+fn delete_orphans(store: &Store, image: &Image, config: &Config) -> Result<(), StartError> {
+    let all = store.partition_sizes();
+    if !image.has_cluster_id() && !all.is_empty() {
+        return Err(StartError::MetadataLost {
+            folder: config.data.join("log"),
+            partitions: all.len(),
+        });
+    }
+    let known = |topic, index| {
+        image
+            .topic(topic)
+            .and_then(|topic| topic.partition(index))
+            .is_some()
+    };
+    let orphans: Vec<_> = all
+        .into_iter()
+        .filter(|(topic, index, ..)| !known(*topic, *index))
+        .map(|(_, _, partition, _)| partition)
+        .collect();
+    if !orphans.is_empty() {
+        tracing::info!(
+            count = orphans.len(),
+            "deleting partitions of topics that are gone"
+        );
+        store.submit(
+            ShardId(0),
+            LogCommand::Delete {
+                partitions: orphans,
+            },
+        );
+    }
+    Ok(())
 }
 
 fn open_certificates(config: &Config) -> Result<Certs, StartError> {

@@ -123,3 +123,28 @@ async fn a_folder_in_use_and_a_port_in_use_are_named() {
     assert!(error.to_string().contains(&taken), "{error}");
     broker.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_log_whose_metadata_is_gone_is_not_taken_for_rests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = start(folder.path()).await;
+    let quic = client(&broker, TransportChoice::Quic).await;
+    quic.admin()
+        .create_topic(NewTopic::new("orders", 2))
+        .await
+        .expect("made");
+    quic.close();
+    broker.shutdown().await;
+    let meta = folder.path().join("data/log/meta.redb");
+    std::fs::rename(&meta, folder.path().join("kept")).expect("moved away");
+    let config = Config::from_settings(settings(folder.path(), "127.0.0.1:0")).expect("config");
+    let error = Broker::start(config)
+        .await
+        .expect_err("the metadata is gone");
+    assert!(
+        matches!(error, StartError::MetadataLost { partitions: 2, .. }),
+        "{error}"
+    );
+    std::fs::rename(folder.path().join("kept"), &meta).expect("put back");
+    start(folder.path()).await.shutdown().await;
+}
