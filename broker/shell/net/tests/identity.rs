@@ -377,12 +377,12 @@ async fn a_broker_that_dies_is_missed_soon() {
     let world = start(&["quic://127.0.0.1:0"], Limits::default());
     let port = world.address(Transport::Quic).port();
     let mut options = ConnectOptions::new(Some(world.profile("alice", Role::Client)));
-    options.idle_timeout = Duration::from_millis(600);
+    options.idle_timeout = Duration::from_millis(2_000);
     let connector = Connector::new(options).unwrap();
     let connection = connector.connect("127.0.0.1", port).await.unwrap();
     // Kept alive for longer than the idle time, ...
     let mut channel = connection.channel().await.unwrap();
-    let waiting = tokio::time::timeout(Duration::from_millis(1500), channel.recv()).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(4_000), channel.recv()).await;
     assert!(waiting.is_err(), "{waiting:?}");
     // ... and given up soon after nobody answers.
     drop(world.server);
