@@ -95,9 +95,9 @@ const OWN: &[Setting] = settings! {
 
     "store.lanes": number(1, 64), "2",
         "Threads that write the log; each has one file open at a time.";
-    "store.lane.file.bytes": number(1 << 20, 1 << 40), "536870912",
+    "store.lane.file.bytes": number(1 << 20, 1 << 40), "268435456",
         "Size at which a lane takes a new file, in bytes.";
-    "store.cache.bytes": number(32 << 20, i64::MAX), "402653184",
+    "store.cache.bytes": number(32 << 20, i64::MAX), "268435456",
         "Memory for all caches of the store together, in bytes: recent batches, redb pages, open files.";
     "store.rewriter": Kind::Choice(&["run", "hold"]), "run",
         "Whether rolled lane files are rewritten into sorted history files; `hold` is for measurements.";
@@ -384,6 +384,16 @@ mod tests {
                 setting.name
             );
         }
+    }
+
+    #[test]
+    fn the_store_and_the_table_agree_on_its_defaults() {
+        let settings = Settings::default();
+        let store = weir_store::StoreConfig::default();
+        let size = |name| usize::try_from(settings.number(name)).unwrap();
+        assert_eq!(size("store.lanes"), store.lanes);
+        assert_eq!(size("store.lane.file.bytes") as u64, store.lane_file_bytes);
+        assert_eq!(size("store.cache.bytes"), store.cache_bytes);
     }
 
     #[test]
