@@ -33,6 +33,9 @@ const QUEUE_MAX: usize = 12;
 /// Produce names topics by id from this version on (KIP-516).
 const PRODUCE_IDS_FROM: i16 = 13;
 
+/// Bytes of batches that all producers of a run make, at most: oracle and disk keep them in memory.
+const MADE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// The pause after an error, in milliseconds.
 const BACKOFF_MS: u64 = 20;
 
@@ -185,7 +188,8 @@ impl Producer {
     fn make(&mut self, context: &mut Context<'_>) {
         let ready = self.kind != Kind::Idempotent || self.id.is_some();
         let now = context.now.tick.0;
-        if context.healing || !ready || self.produce_at > now || self.lanes.is_empty() {
+        let enough = context.truth.made_bytes >= MADE_BYTES_MAX;
+        if context.healing || enough || !ready || self.produce_at > now || self.lanes.is_empty() {
             return;
         }
         self.produce_at = now
@@ -215,6 +219,7 @@ impl Producer {
         let count = i32::try_from(sizes.len()).expect("a batch has few records");
         let time = TimestampMs(context.now.wall.0 - context.random.between(0, 50).cast_signed());
         let bytes = batch(lane.id, lane.next_counter, &sizes, from, time);
+        context.truth.made_bytes += bytes.len() as u64;
         lane.queue.push_back(OutBatch {
             first: lane.next_counter,
             count: sizes.len() as u64,

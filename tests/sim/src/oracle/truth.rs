@@ -74,6 +74,8 @@ pub struct Truth {
     producer_ids: BTreeSet<ProducerId>,
     /// Producers may be forgotten within the run: duplicates and gaps of sequence are legal then.
     pub producers_expire: bool,
+    /// Bytes of all batches that producers made.
+    pub made_bytes: u64,
     /// How many records were acked.
     pub acked: u64,
     /// How many records were read by consumers.
