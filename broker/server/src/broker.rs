@@ -107,7 +107,6 @@ pub enum StartError {
 pub struct Broker {
     data: PathBuf,
     profile: PathBuf,
-    image: Arc<ArcSwap<Image>>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     ready: Arc<AtomicBool>,
@@ -190,7 +189,6 @@ impl Broker {
         let mut broker = Self {
             profile: certs.admin_file(),
             data,
-            image,
             metrics,
             metrics_address: None,
             ready: Arc::new(AtomicBool::new(false)),
@@ -244,12 +242,6 @@ impl Broker {
     #[must_use]
     pub const fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
-    }
-
-    /// What has been agreed so far.
-    #[must_use]
-    pub fn image(&self) -> Arc<Image> {
-        self.image.load_full()
     }
 
     /// Stops in good order: no new requests, those accepted are finished, the log is closed

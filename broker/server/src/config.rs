@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use weir_meta::StaticDefaults;
-use weir_net::{HostPort, Limits, ListenError, Listener};
+use weir_net::{Limits, ListenError, Listener};
 use weir_store::StoreConfig;
 use weir_types::{BrokerId, Role};
 
@@ -97,14 +97,6 @@ impl Config {
             metrics: metrics(&settings)?,
             settings,
         })
-    }
-
-    /// Where a client on this machine connects: the first listener.
-    #[must_use]
-    pub fn bootstrap(&self) -> Option<&HostPort> {
-        self.listeners
-            .first()
-            .map(|listener| &listener.spec.address)
     }
 }
 
