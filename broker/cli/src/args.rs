@@ -21,7 +21,7 @@ To begin: `weir quickstart`, or `weir serve` here and `weir topic list` in anoth
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Cli {
     /// Say on standard error what happens behind the scenes (-vv: more)
-    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    #[arg(long, short, action = clap::ArgAction::Count, global = true, display_order = 1000)]
     pub(crate) verbose: u8,
     /// What to do
     #[command(subcommand)]

@@ -26,7 +26,6 @@ pub(crate) const CLIENT_VARIABLES: [&str; 3] = ["WEIR_BOOTSTRAP", "WEIR_PROFILE"
 
 /// The flags of every command that talks to a broker.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {
     /// Broker to begin with; the others are found through it [default: the profile's, else
     /// 127.0.0.1:9092]
@@ -37,7 +36,7 @@ pub(crate) struct ConnectArgs {
         env = "WEIR_BOOTSTRAP",
         global = true
     )]
-    #[arg(hide_env_values = true)]
+    #[arg(hide_env_values = true, help_heading = "Connection")]
     pub(crate) bootstrap: Option<String>,
     /// Who you are and whom you trust [default: ./weir-data/certs/admin.weir where it exists]
     #[arg(
@@ -45,7 +44,8 @@ pub(crate) struct ConnectArgs {
         value_name = "FILE",
         env = "WEIR_PROFILE",
         global = true,
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = "Connection"
     )]
     pub(crate) profile: Option<PathBuf>,
     /// How to get there: auto takes QUIC where there is a profile and it answers, else TCP
@@ -55,7 +55,7 @@ pub(crate) struct ConnectArgs {
         env = "WEIR_TRANSPORT",
         global = true
     )]
-    #[arg(hide_env_values = true)]
+    #[arg(hide_env_values = true, help_heading = "Connection")]
     pub(crate) transport: Option<TransportChoice>,
 }
 

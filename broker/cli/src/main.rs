@@ -70,6 +70,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = write!(std::io::stderr(), "{text}");
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let _ = write!(std::io::stderr(), "weir: {text}");
     ExitCode::from(Exit::Usage as u8)

@@ -103,6 +103,8 @@ struct AlterArgs {
     /// Only check whether it could be done
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +114,8 @@ struct DeleteArgs {
     topics: Vec<String>,
     #[command(flatten)]
     consent: Consent,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
@@ -235,43 +239,60 @@ async fn alter(client: &Client, args: AlterArgs) -> Outcome {
         changes.push(AlterConfig::set(name, value));
     }
     changes.extend(args.unset.iter().map(AlterConfig::delete));
-    // Tells of a misspelt topic before anything is changed.
+    // Tells of a misspelt topic or config before anything is changed.
     let before = names::topic(client, &args.topic).await?;
     let about = |error| names::failure(&error, &args.topic);
     let admin = client.admin();
-    if let Some(count) = args.partitions {
-        admin
-            .create_partitions(&args.topic, count, args.dry_run)
-            .await
-            .map_err(about)?;
-        let (would, now) = if args.dry_run {
-            ("would have", "after this")
-        } else {
-            ("has", "now")
-        };
-        output::line(format_args!(
-            "topic `{}` {would} {count} partitions {now} (before: {})",
-            args.topic,
-            before.partitions.len()
-        ))?;
-    }
+    let resource = ConfigResource::topic(&args.topic);
     if !changes.is_empty() {
-        let resource = ConfigResource::topic(&args.topic);
+        let checked = admin
+            .incremental_alter_configs(&resource, &changes, true)
+            .await;
+        checked.map_err(about)?;
+    }
+    if let Some(count) = args.partitions {
+        let grown = admin
+            .create_partitions(&args.topic, count, args.dry_run)
+            .await;
+        grown.map_err(about)?;
+    }
+    if !changes.is_empty() && !args.dry_run {
         let changed = admin
-            .incremental_alter_configs(&resource, &changes, args.dry_run)
+            .incremental_alter_configs(&resource, &changes, false)
             .await;
         changed.map_err(about)?;
-        for change in &changes {
-            let done = if args.dry_run {
-                "would change"
-            } else {
-                "changed"
-            };
-            output::line(format_args!(
-                "{done} `{}` of topic `{}`",
-                change.name, args.topic
-            ))?;
-        }
+    }
+    print_altered(&args, before.partitions.len(), &changes)
+}
+
+fn print_altered(args: &AlterArgs, before: usize, changes: &[AlterConfig]) -> Outcome {
+    if args.json.json {
+        return output::json(&json!({
+            "topic": args.topic,
+            "partitions": args.partitions,
+            "partitionsBefore": before,
+            "configs": changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(),
+            "changed": !args.dry_run,
+        }));
+    }
+    let topic = &args.topic;
+    if let Some(count) = args.partitions {
+        let has = if args.dry_run {
+            "would have"
+        } else {
+            "has now"
+        };
+        output::line(format_args!(
+            "topic `{topic}` {has} {count} partitions (before: {before})"
+        ))?;
+    }
+    let done = if args.dry_run {
+        "would change"
+    } else {
+        "changed"
+    };
+    for change in changes {
+        output::line(format_args!("{done} `{}` of topic `{topic}`", change.name))?;
     }
     Ok(())
 }
@@ -281,27 +302,37 @@ async fn delete(client: &Client, args: DeleteArgs) -> Outcome {
     let mut phrases = Vec::new();
     for name in &args.topics {
         let topic = names::topic(client, name).await?;
-        let records: i64 = offsets::ends(client, &topic)
-            .await?
-            .iter()
-            .map(offsets::Ends::records)
-            .sum();
+        // Whatever keeps the count from being known must not keep the topic from being deleted.
+        let ends = offsets::ends(client, &topic).await.ok();
+        let records = ends.map_or_else(
+            || "unknown records".to_owned(),
+            |ends| human::records(ends.iter().map(offsets::Ends::records).sum::<i64>()),
+        );
+        let partitions = topic.partitions.len();
         phrases.push(format!(
-            "topic `{name}` ({} partitions, {})",
-            topic.partitions.len(),
-            human::records(records)
+            "topic `{name}` ({partitions} partitions, {records})"
         ));
     }
-    if !args
+    let mut gone = Vec::new();
+    let mut failed = None;
+    if args
         .consent
         .given(&format!("delete {}", phrases.join(" and ")))?
     {
-        return Ok(());
+        for name in &args.topics {
+            if let Err(error) = admin.delete_topic(name.as_str()).await {
+                failed = Some(names::failure(&error, name));
+                break;
+            }
+            gone.push(name);
+            if !args.json.json {
+                output::line(format_args!("deleted topic `{name}`"))?;
+            }
+        }
     }
-    for name in &args.topics {
-        let deleted = admin.delete_topic(name.as_str()).await;
-        deleted.map_err(|error| names::failure(&error, name))?;
-        output::line(format_args!("deleted topic `{name}`"))?;
+    if args.json.json {
+        // What is gone is told even where the next one could not be deleted.
+        output::json(&json!({ "deleted": gone }))?;
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }

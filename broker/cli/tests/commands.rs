@@ -746,3 +746,33 @@ fn completions_are_printed_for_shells() {
         );
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_producing_keeps_what_was_read_and_says_so() {
+    let place = Place::new();
+    let broker = place.serve(&[]);
+    broker
+        .weir(&["topic", "create", "t", "--partitions", "1"])
+        .good();
+    let mut command = broker.command(&["produce", "t", "--report", "-"]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"kept\n").unwrap();
+    let mut report = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    report.read_line(&mut line).unwrap();
+    assert_eq!(line, "{\"line\":1,\"partition\":0,\"offset\":0}\n");
+    support::signal("-INT", child.id());
+    let ended = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(ended.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.starts_with("weir: produced 1 record,"), "{said}");
+    let read = ["consume", "t", "--from-beginning", "-e"];
+    assert_eq!(broker.weir(&read).good().text(), "kept\n");
+}
