@@ -13,9 +13,10 @@ use crate::failure::Outcome;
 use crate::interrupt::Interrupt;
 use crate::names::{self, Make};
 use clap::{Args, Subcommand};
+use std::collections::BTreeSet;
 use std::time::Duration;
-use weir_client::Client;
 use weir_client::admin::TopicDescription;
+use weir_client::{Client, Transport, TransportChoice};
 
 /// Partitions of a topic that a benchmark makes.
 const PARTITIONS: i32 = 12;
@@ -114,19 +115,21 @@ impl Common {
         names::ensure_topic(client, &self.topic, make).await
     }
 
+    /// The transport as it was asked for.
+    fn asked(&self) -> TransportChoice {
+        self.connect.transport.unwrap_or_default()
+    }
+
     fn measured(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
 }
 
-/// The transport as it was asked for.
-fn transport(common: &Common) -> String {
-    match common.connect.transport.unwrap_or_default() {
-        weir_client::TransportChoice::Auto => "auto",
-        weir_client::TransportChoice::Quic => "quic",
-        weir_client::TransportChoice::Tcp => "tcp",
-    }
-    .to_owned()
+/// What carried the records: what stands at the end, which with `auto` is what was chosen.
+fn transport(clients: &[Client]) -> String {
+    let used: BTreeSet<_> = clients.iter().flat_map(Client::transports).collect();
+    let names: Vec<_> = used.into_iter().map(Transport::scheme).collect();
+    names.join("+")
 }
 
 fn empty() -> TopicDescription {

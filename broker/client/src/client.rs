@@ -8,7 +8,8 @@ use crate::{
     error::RequestError,
     producer::ProducerBuilder,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+use weir_net::Transport;
 
 /// A connection to a cluster; clones share it.
 ///
@@ -71,6 +72,13 @@ impl Client {
     #[must_use]
     pub fn admin(&self) -> Admin {
         Admin::new(self)
+    }
+
+    /// What carries the connections that stand now, one entry a kind. With
+    /// [`TransportChoice::Auto`](crate::TransportChoice::Auto) this tells what was chosen.
+    #[must_use]
+    pub fn transports(&self) -> BTreeSet<Transport> {
+        self.shared.transports()
     }
 
     /// Ends every connection at once. Close producers first: what they hold is not flushed here.

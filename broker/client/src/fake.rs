@@ -262,6 +262,10 @@ impl Link for FakeLink {
         })
     }
 
+    fn transport(&self) -> weir_net::Transport {
+        weir_net::Transport::Plain
+    }
+
     fn is_closed(&self) -> bool {
         self.cluster.state().is_down
     }

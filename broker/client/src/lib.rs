@@ -33,7 +33,7 @@ pub use producer::{
 };
 pub use record::{ConsumerRecord, Header, Record, RecordHeader, TimestampType, TopicPartition};
 pub use weir_codec::Compression;
-pub use weir_net::{HostPort, Profile, ProfileError, TransportChoice};
+pub use weir_net::{HostPort, Profile, ProfileError, Transport, TransportChoice};
 pub use weir_types::{
     BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     TimestampMs, TopicId,

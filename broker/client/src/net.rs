@@ -1,5 +1,5 @@
 //! `weir-net` behind the client's seam. Nothing else of the client names it, but for its types of
-//! profiles, addresses and connect errors.
+//! profiles, addresses, transports and connect errors.
 
 use crate::{
     cluster::transport::{Address, BoxFuture, Dial, FrameSink, FrameSource, Link, Pipe},
@@ -9,7 +9,9 @@ use crate::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::{io, sync::Arc};
-use weir_net::{ConnectError, ConnectOptions, Connection, Connector, RecvHalf, SendHalf};
+use weir_net::{
+    ConnectError, ConnectOptions, Connection, Connector, RecvHalf, SendHalf, Transport,
+};
 
 /// What connects as the configuration says.
 pub(crate) fn dialer(config: &ClientConfig) -> Result<Arc<dyn Dial>, RequestError> {
@@ -60,6 +62,10 @@ impl Link for NetLink {
                 source: Box::new(NetSource(source)),
             })
         })
+    }
+
+    fn transport(&self) -> Transport {
+        self.connection.transport()
     }
 
     fn is_closed(&self) -> bool {

@@ -69,12 +69,14 @@ pub(crate) async fn run(args: ConsumeArgs, interrupt: Interrupt) -> Outcome {
     let figures = Figures {
         command: "consumed from",
         topic: common.topic.clone(),
-        transport: super::transport(common),
+        asked: common.asked(),
+        transport: super::transport(&clients),
         records: shared.records.load(Ordering::Relaxed),
         bytes,
         took,
         all_bytes: bytes,
         latencies: Vec::new(),
+        missing: None,
         settings: json!({
             "partitions": topic.partitions.len(),
             "clients": common.clients,

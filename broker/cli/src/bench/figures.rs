@@ -6,9 +6,13 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use weir_client::TransportChoice;
 
 /// The longest latency that is told apart, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
+
+/// How long after the last acknowledgement the consumer waits for records.
+pub(super) const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
 /// Latencies, recorded from many tasks.
 pub(super) struct Latencies {
@@ -64,6 +68,8 @@ impl Latencies {
 pub(super) struct Figures {
     pub(super) command: &'static str,
     pub(super) topic: String,
+    /// The transport that was asked for, and what it came to.
+    pub(super) asked: TransportChoice,
     pub(super) transport: String,
     /// Records and bytes while it was measured.
     pub(super) records: u64,
@@ -73,6 +79,9 @@ pub(super) struct Figures {
     pub(super) all_bytes: u64,
     /// Further members of the JSON, and the lines of people's tables.
     pub(super) latencies: Vec<(&'static str, &'static str, Value)>,
+    /// Records that were acknowledged and that the consumer waited for in vain, where there was
+    /// a consumer.
+    pub(super) missing: Option<u64>,
     /// The settings that were used.
     pub(super) settings: Value,
 }
@@ -93,6 +102,7 @@ impl Figures {
             "command": self.command,
             "topic": self.topic,
             "transport": self.transport,
+            "transport_asked": self.asked.name(),
             "records": self.records,
             "bytes": self.bytes,
             "all_bytes": self.all_bytes,
@@ -105,13 +115,20 @@ impl Figures {
             for (name, _, value) in &self.latencies {
                 members.insert((*name).to_owned(), value.clone());
             }
+            if let Some(missing) = self.missing {
+                members.insert("missing_records".to_owned(), missing.into());
+            }
         }
         output::line(all)
     }
 
     fn print_text(&self) -> Outcome {
+        let chosen = match self.asked {
+            TransportChoice::Auto => ", chosen by auto",
+            TransportChoice::Quic | TransportChoice::Tcp => "",
+        };
         output::line(format_args!(
-            "{} `{}` (transport {}): {}",
+            "{} `{}` (transport {}{chosen}): {}",
             self.command,
             self.topic,
             self.transport,
@@ -130,6 +147,13 @@ impl Figures {
                 at("p99_9"),
                 at("max"),
                 value["samples"]
+            ))?;
+        }
+        if let Some(missing) = self.missing.filter(|missing| *missing > 0) {
+            output::line(format_args!(
+                "missing: {} did not arrive within {} s of the last acknowledgement",
+                human::records(missing),
+                ARRIVAL_MAX.as_secs()
             ))?;
         }
         Ok(())

@@ -2,20 +2,20 @@
 //! should have been sent to its acknowledgement, and to its arrival at a consumer.
 
 use super::Common;
-use super::figures::{Figures, Latencies};
-use super::load::{Done, Load, LoadArgs, Until};
+use super::figures::{ARRIVAL_MAX, Latencies};
+use super::load::{Done, Load, LoadArgs, Ran, STAMP_BYTES, Stamp, Until, together};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use clap::Args;
 use futures_util::future::try_join_all;
-use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use weir_client::{Client, SeekTo};
+use tokio::sync::watch;
+use weir_client::{Client, ConsumeError, SeekTo};
 
-/// Bytes at the front of a value that say when it was due, in nanoseconds since the start.
-const STAMP_BYTES: usize = 8;
+/// How long a batch waits for more records unless it is told: what is measured is one record's way.
+const LINGER_MS: u64 = 0;
 
 /// `weir bench latency`.
 #[derive(Args, Debug)]
@@ -32,15 +32,7 @@ pub(crate) struct LatencyArgs {
 /// Runs the command.
 pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
     let (common, load) = (&args.common, &args.load);
-    if load.record_size < STAMP_BYTES {
-        return Err(
-            Failure::usage(format!("--record-size {} is too small", load.record_size))
-                .advise(format!("a time of {STAMP_BYTES} bytes must fit in")),
-        );
-    }
-    if args.rate <= 0.0 {
-        return Err(Failure::usage("--rate must be above 0"));
-    }
+    usable(&args)?;
     let (clients, topic) = common.begin(&interrupt).await?;
     let Some(first) = clients.first() else {
         return Ok(());
@@ -52,57 +44,86 @@ pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
     let (acks, arrivals) = (Arc::new(Latencies::new()), Arc::new(Latencies::new()));
     let stop = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
+    let stamp = Stamp::new(began);
     let measured_from = began + Duration::from_secs_f64(load.warm_up);
-    let reading = tokio::spawn(read(consumer, began, measured_from, Arc::clone(&arrivals)));
-    let running = start(&args, &clients, (began, measured_from), &acks, &stop);
+    let (arrived, mut seen) = watch::channel(0);
+    let reading = read(
+        consumer,
+        stamp,
+        measured_from,
+        Arc::clone(&arrivals),
+        arrived,
+    );
+    let reading = tokio::spawn(reading);
+    let partitions = topic.partitions.len();
+    let running = start(
+        &args,
+        &clients,
+        partitions,
+        (stamp, measured_from),
+        &acks,
+        &stop,
+    );
     let all = async { try_join_all(running.await?).await };
-    tokio::pin!(all);
-    let done: Vec<Done> = tokio::select! {
-        done = &mut all => done?,
-        () = interrupt.raised() => {
-            stop.store(true, Ordering::Relaxed);
-            all.await?;
-            return Err(Failure::interrupted());
-        }
-    };
+    let done = together(all, &stop, &interrupt).await?;
     let took = began
         .elapsed()
         .saturating_sub(Duration::from_secs_f64(load.warm_up));
-    // Everything is acknowledged; the last records are on their way to the consumer.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let missing = interrupt
+        .or(last_arrivals(&mut seen, done.all_records))
+        .await?;
+    if reading.is_finished() {
+        // It ends by itself only where reading failed.
+        let failed = reading
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        return Err(failed.into());
+    }
     reading.abort();
-    let records: u64 = done.iter().map(|done| done.records).sum();
-    let all_records: u64 = done.iter().map(|done| done.all_records).sum();
-    let size = load.record_size as u64;
-    let figures = Figures {
-        command: "produced to",
-        topic: common.topic.clone(),
-        transport: super::transport(common),
-        records,
-        bytes: records * size,
+    let ran = Ran {
+        common,
+        load,
+        clients: &clients,
+        partitions,
+        rate: Some(args.rate),
+        linger_ms: load.linger.or(Some(LINGER_MS)),
+        done,
         took,
-        all_bytes: all_records * size,
-        latencies: vec![
-            ("latency_ms", "due to acknowledgement,", acks.to_json()),
-            ("end_to_end_ms", "due to arrival,", arrivals.to_json()),
-        ],
-        settings: json!({
-            "partitions": topic.partitions.len(),
-            "clients": common.clients,
-            "record_size": load.record_size,
-            "linger_ms": load.linger.unwrap_or(0),
-            "acks": load.acks.number(),
-            "rate": args.rate,
-            "warm_up_seconds": load.warm_up,
-        }),
     };
-    figures.print(common.json)
+    let latencies = vec![
+        ("latency_ms", "due to acknowledgement,", acks.to_json()),
+        ("end_to_end_ms", "due to arrival,", arrivals.to_json()),
+    ];
+    ran.figures(latencies, Some(missing)).print(common.json)
+}
+
+/// Waits until so many records have arrived, or for a while, and tells how many have not.
+async fn last_arrivals(seen: &mut watch::Receiver<u64>, wanted: u64) -> Outcome<u64> {
+    let all = seen.wait_for(|arrived| *arrived >= wanted);
+    // Both an end of the reading and the end of the patience leave some missing.
+    let _ = tokio::time::timeout(ARRIVAL_MAX, all).await;
+    Ok(wanted.saturating_sub(*seen.borrow()))
+}
+
+fn usable(args: &LatencyArgs) -> Outcome {
+    let load = &args.load;
+    if load.record_size < STAMP_BYTES {
+        return Err(
+            Failure::usage(format!("--record-size {} is too small", load.record_size))
+                .advise(format!("a stamp of {STAMP_BYTES} bytes must fit in")),
+        );
+    }
+    if args.rate <= 0.0 {
+        return Err(Failure::usage("--rate must be above 0"));
+    }
+    Ok(())
 }
 
 async fn start(
     args: &LatencyArgs,
     clients: &[Client],
-    (began, measured_from): (Instant, Instant),
+    partitions: usize,
+    (stamp, measured_from): (Stamp, Instant),
     latencies: &Arc<Latencies>,
     stop: &Arc<AtomicBool>,
 ) -> Outcome<Vec<impl Future<Output = Outcome<Done>> + use<>>> {
@@ -119,13 +140,13 @@ async fn start(
             None => Until::Time(measured_from + common.measured()),
         };
         let load = Load {
-            producer: args.load.producer(client, Some(0)).await?,
+            producer: args.load.producer(client, Some(LINGER_MS)).await?,
             topic: common.topic.clone(),
-            partitions: 1,
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
             record_size: args.load.record_size,
-            round_robin: false,
+            round_robin: args.load.round_robin,
             rate: Some(rate),
-            began,
+            began: stamp.began,
             measured_from,
             until,
             latencies: Arc::clone(latencies),
@@ -137,33 +158,35 @@ async fn start(
     Ok(running)
 }
 
-/// Writes when the record was due.
-fn stamp(value: &mut [u8], began: Instant, due: Instant) {
-    let ns = u64::try_from(due.saturating_duration_since(began).as_nanos()).unwrap_or(u64::MAX);
-    if let Some(front) = value.first_chunk_mut::<STAMP_BYTES>() {
-        *front = ns.to_be_bytes();
-    }
-}
-
+/// Times what comes and counts it; gives back only an error.
 async fn read(
     mut consumer: weir_client::Consumer,
-    began: Instant,
+    stamp: Stamp,
     measured_from: Instant,
     latencies: Arc<Latencies>,
-) {
-    // Ends when the benchmark does; an error shows as missing samples.
-    while let Ok(batch) = consumer.next_batch().await {
+    arrived: watch::Sender<u64>,
+) -> ConsumeError {
+    loop {
+        let batch = match consumer.next_batch().await {
+            Ok(batch) => batch,
+            Err(error) => return error,
+        };
         let now = Instant::now();
+        let mut count = 0;
         for record in batch.raw_records() {
-            let Ok((_, _, record)) = record else { continue };
-            let stamp = record
-                .value
-                .and_then(|value| value.first_chunk::<STAMP_BYTES>());
-            let Some(stamp) = stamp else { continue };
-            let due = began + Duration::from_nanos(u64::from_be_bytes(*stamp));
+            let value = match record {
+                Ok((_, _, record)) => record.value,
+                Err(error) => return error,
+            };
+            // Others may write to the topic too.
+            let Some(due) = value.and_then(|value| stamp.due(value)) else {
+                continue;
+            };
+            count += 1;
             if due >= measured_from && due <= now {
                 latencies.record(now - due);
             }
         }
+        arrived.send_modify(|arrived| *arrived += count);
     }
 }

@@ -1,14 +1,17 @@
 //! One client that produces under load, on a thread of its own: how records are made, sent and
-//! timed. It counts; what the counts mean is decided by those who start it.
+//! timed, and what all clients come to. What the counts mean is decided by those who start it.
 
-use super::figures::Latencies;
+use super::Common;
+use super::figures::{Figures, Latencies};
 use super::pace::Pace;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interrupt;
 use crate::produce::compression;
 use clap::Args;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use weir_client::{
     Acks, Client, Compression, Delivery, PartitionIndex, ProduceError, Producer, Record,
@@ -87,6 +90,50 @@ pub(super) enum Until {
     Records(u64),
 }
 
+/// Writes into a value whose it is and, in nanoseconds since a beginning, when it was due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    /// Tells the records of this run from all others.
+    pub(super) run: u64,
+    /// The beginning.
+    pub(super) began: Instant,
+}
+
+/// Bytes of a stamp, at the front of the value.
+pub(super) const STAMP_BYTES: usize = 16;
+
+impl Stamp {
+    /// A stamp for a run that begins now.
+    pub(super) fn new(began: Instant) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ns = since.map_or(0, |since| since.as_nanos());
+        let mixed = ns ^ (u128::from(std::process::id()) << 40);
+        Self {
+            run: u64::try_from(mixed & u128::from(u64::MAX)).unwrap_or(0),
+            began,
+        }
+    }
+
+    fn write(self, value: &mut [u8], due: Instant) {
+        let ns = due.saturating_duration_since(self.began).as_nanos();
+        let ns = u64::try_from(ns).unwrap_or(u64::MAX);
+        let stamp = u128::from(self.run) << 64 | u128::from(ns);
+        if let Some(front) = value.first_chunk_mut::<STAMP_BYTES>() {
+            *front = stamp.to_be_bytes();
+        }
+    }
+
+    /// When a value was due; nothing if it is of another run.
+    pub(super) fn due(self, value: &[u8]) -> Option<Instant> {
+        let stamp = u128::from_be_bytes(*value.first_chunk::<STAMP_BYTES>()?);
+        if stamp >> 64 != u128::from(self.run) {
+            return None;
+        }
+        let ns = u64::try_from(stamp & u128::from(u64::MAX)).ok()?;
+        self.began.checked_add(Duration::from_nanos(ns))
+    }
+}
+
 /// What one client does.
 pub(super) struct Load {
     pub(super) producer: Producer,
@@ -102,11 +149,11 @@ pub(super) struct Load {
     pub(super) until: Until,
     pub(super) latencies: Arc<Latencies>,
     pub(super) stop: Arc<AtomicBool>,
-    /// Writes the due time into the value, for whoever reads it.
-    pub(super) stamp: Option<fn(&mut [u8], Instant, Instant)>,
+    /// Written into each value, for whoever reads it.
+    pub(super) stamp: Option<Stamp>,
 }
 
-/// What one client has done.
+/// What one client has done, or several together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Done {
     /// Records since the measuring began.
@@ -115,14 +162,83 @@ pub(super) struct Done {
     pub(super) all_records: u64,
 }
 
+/// Waits for all clients and adds up what they have done. After an interrupt they end in good
+/// order, and there are no figures.
+pub(super) async fn together(
+    all: impl Future<Output = Outcome<Vec<Done>>>,
+    stop: &AtomicBool,
+    interrupt: &Interrupt,
+) -> Outcome<Done> {
+    tokio::pin!(all);
+    let done = tokio::select! {
+        done = &mut all => done?,
+        () = interrupt.raised() => {
+            stop.store(true, Ordering::Relaxed);
+            all.await?;
+            return Err(Failure::interrupted());
+        }
+    };
+    Ok(done.iter().fold(Done::default(), |sum, one| Done {
+        records: sum.records + one.records,
+        all_records: sum.all_records + one.all_records,
+    }))
+}
+
+/// What a load was and what came of it.
+pub(super) struct Ran<'a> {
+    pub(super) common: &'a Common,
+    pub(super) load: &'a LoadArgs,
+    pub(super) clients: &'a [Client],
+    pub(super) partitions: usize,
+    pub(super) rate: Option<f64>,
+    pub(super) linger_ms: Option<u64>,
+    pub(super) done: Done,
+    pub(super) took: Duration,
+}
+
+impl Ran<'_> {
+    /// The figures of it, with these latencies.
+    pub(super) fn figures(
+        &self,
+        latencies: Vec<(&'static str, &'static str, Value)>,
+        missing: Option<u64>,
+    ) -> Figures {
+        let load = self.load;
+        let size = load.record_size as u64;
+        Figures {
+            command: "produced to",
+            topic: self.common.topic.clone(),
+            asked: self.common.asked(),
+            transport: super::transport(self.clients),
+            records: self.done.records,
+            bytes: self.done.records * size,
+            took: self.took,
+            all_bytes: self.done.all_records * size,
+            latencies,
+            missing,
+            settings: json!({
+                "partitions": self.partitions,
+                "clients": self.common.clients,
+                "record_size": load.record_size,
+                "batch_bytes": load.batch_bytes,
+                "linger_ms": self.linger_ms,
+                "acks": load.acks.number(),
+                "rate": self.rate,
+                "warm_up_seconds": load.warm_up,
+                "round_robin": load.round_robin,
+            }),
+        }
+    }
+}
+
 impl Load {
     /// Runs to its end on a thread of its own.
     pub(super) async fn run(self) -> Outcome<Done> {
         let runtime = Handle::current();
         let running = tokio::task::spawn_blocking(move || self.send_all(&runtime));
-        running.await.map_err(|error| {
-            crate::failure::Failure::failed(format!("a client of the benchmark ended: {error}"))
-        })?
+        running
+            .await
+            .map_err(|error| Failure::failed(format!("a client of the benchmark ended: {error}")))?
     }
 
     fn send_all(self, runtime: &Handle) -> Outcome<Done> {
@@ -147,7 +263,7 @@ impl Load {
             let at = usize::try_from(done.all_records).unwrap_or(0) % VARIANTS;
             let value = match self.stamp {
                 Some(stamp) => {
-                    stamp(&mut stamped, self.began, due);
+                    stamp.write(&mut stamped, due);
                     stamped.as_slice()
                 }
                 None => filling.get(at..at + self.record_size).unwrap_or_default(),
@@ -210,4 +326,21 @@ fn filling(size: usize) -> Vec<u8> {
         bytes.push(b'a' + u8::try_from((state >> 33) % 26).unwrap_or(0));
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_read_back_by_its_own_run_only() {
+        let began = Instant::now();
+        let stamp = Stamp { run: 7, began };
+        let due = began + Duration::from_nanos(123_456_789);
+        let mut value = [0; 20];
+        stamp.write(&mut value, due);
+        assert_eq!(stamp.due(&value), Some(due));
+        assert_eq!(Stamp { run: 8, began }.due(&value), None);
+        assert_eq!(stamp.due(&value[..15]), None);
+    }
 }

@@ -1,15 +1,14 @@
 //! `weir bench produce`: throughput, as fast as it goes or at a rate.
 
 use super::Common;
-use super::figures::{Figures, Latencies};
-use super::load::{Done, Load, LoadArgs, Until};
-use crate::failure::{Failure, Outcome};
+use super::figures::Latencies;
+use super::load::{Load, LoadArgs, Ran, Until, together};
+use crate::failure::Outcome;
 use crate::interrupt::Interrupt;
 use clap::Args;
 use futures_util::future::try_join_all;
-use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// `weir bench produce`.
@@ -60,16 +59,7 @@ pub(crate) async fn run(args: ProduceArgs, interrupt: Interrupt) -> Outcome {
         };
         running.push(one.run());
     }
-    let all = try_join_all(running);
-    tokio::pin!(all);
-    let done: Vec<Done> = tokio::select! {
-        done = &mut all => done?,
-        () = interrupt.raised() => {
-            stop.store(true, Ordering::Relaxed);
-            all.await?;
-            return Err(Failure::interrupted());
-        }
-    };
+    let done = together(try_join_all(running), &stop, &interrupt).await?;
     // With a warm-up as much is in flight at the beginning as at the end; without, the time until
     // the last acknowledgement counts.
     let took = if warm_up > 0.0 {
@@ -77,46 +67,28 @@ pub(crate) async fn run(args: ProduceArgs, interrupt: Interrupt) -> Outcome {
     } else {
         began.elapsed()
     };
-    let records: u64 = done.iter().map(|done| done.records).sum();
-    let all_records: u64 = done.iter().map(|done| done.all_records).sum();
-    let size = load.record_size as u64;
-    let figures = Figures {
-        command: "produced to",
-        topic: common.topic.clone(),
-        transport: super::transport(common),
-        records,
-        bytes: records * size,
+    let ran = Ran {
+        common,
+        load,
+        clients: &clients,
+        partitions: topic.partitions.len(),
+        rate: args.rate,
+        linger_ms: load.linger,
+        done,
         took,
-        all_bytes: all_records * size,
-        latencies: vec![(
-            "latency_ms",
-            "send to acknowledgement,",
-            latencies.to_json(),
-        )],
-        settings: settings(&args, topic.partitions.len()),
     };
-    figures.print(common.json)
+    let acks = (
+        "latency_ms",
+        "send to acknowledgement,",
+        latencies.to_json(),
+    );
+    ran.figures(vec![acks], None).print(common.json)
 }
 
 /// The records of one of several clients.
 fn part(records: u64, clients: u16, index: usize) -> u64 {
     let clients = u64::from(clients.max(1));
     records / clients + u64::from((index as u64) < records % clients)
-}
-
-fn settings(args: &ProduceArgs, partitions: usize) -> serde_json::Value {
-    let load = &args.load;
-    json!({
-        "partitions": partitions,
-        "clients": args.common.clients,
-        "record_size": load.record_size,
-        "batch_bytes": load.batch_bytes,
-        "linger_ms": load.linger,
-        "acks": load.acks.number(),
-        "rate": args.rate,
-        "warm_up_seconds": load.warm_up,
-        "round_robin": load.round_robin,
-    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
+use weir_net::Transport;
 use weir_types::ErrorCode;
 use weir_wire::{
     ApiKey, Message, RequestBody, Text, Versions, decode_response, encode_request,
@@ -97,6 +98,13 @@ impl Broker {
     pub(crate) fn is_connected(&self) -> bool {
         let open = self.lock();
         open.link.as_ref().is_some_and(|link| !link.is_closed())
+    }
+
+    /// What carries the connection, if one stands.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        let open = self.lock();
+        let standing = open.link.as_ref().filter(|link| !link.is_closed());
+        standing.map(|link| link.transport())
     }
 
     /// Closes everything.

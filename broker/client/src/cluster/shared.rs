@@ -26,6 +26,7 @@ use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
+use weir_net::Transport;
 use weir_types::{BrokerId, ErrorCode};
 use weir_wire::{
     RequestBody, Text,
@@ -281,6 +282,13 @@ impl Shared {
                 return Err(error);
             }
         }
+    }
+
+    /// What carries the connections that stand.
+    pub(crate) fn transports(&self) -> BTreeSet<Transport> {
+        let brokers: Vec<_> = self.brokers().values().cloned().collect();
+        let all = brokers.iter().chain(&self.seeds);
+        all.filter_map(|broker| broker.transport()).collect()
     }
 
     /// Ends every connection.

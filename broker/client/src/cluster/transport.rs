@@ -6,6 +6,7 @@
 use crate::error::RequestError;
 use bytes::Bytes;
 use std::{fmt, future::Future, io, pin::Pin, sync::Arc};
+use weir_net::Transport;
 
 /// A boxed future; one a connection or a frame, never one a record.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,6 +40,9 @@ pub(crate) trait Dial: Send + Sync + 'static {
 pub(crate) trait Link: Send + Sync + 'static {
     /// A channel of its own: a QUIC stream or a TCP connection.
     fn open(&self) -> BoxFuture<'_, Result<Pipe, RequestError>>;
+
+    /// What carries it.
+    fn transport(&self) -> Transport;
 
     /// Whether nothing can be opened on it any more.
     fn is_closed(&self) -> bool;
