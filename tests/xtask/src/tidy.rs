@@ -64,3 +64,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Vec<Finding>> {
     findings.dedup();
     Ok(findings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever runs only `cargo test` learns of a broken map too. It asks cargo without the
+    /// network and reads files.
+    #[test]
+    fn the_tree_is_tidy() {
+        let workspace = Workspace::load().unwrap();
+        let findings = run(&workspace).unwrap();
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(lines.is_empty(), "\n{}", lines.join("\n"));
+    }
+}
