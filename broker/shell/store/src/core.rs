@@ -524,7 +524,7 @@ impl Core {
             cut: Some(commit),
             ..file.row
         };
-        let head = file.file.kv.durable_head();
+        let head = file.file.kv.front().freeze();
         self.files.abandon(file.id);
         let id = file.id;
         drop(file);
@@ -567,12 +567,14 @@ impl Core {
             .collect();
         let mut worked = false;
         for (id, info) in rolled {
-            let mut head = self.files.lease(id, &info.row)?.kv.durable_head();
-            let state = match self.seal(id, &info, &mut head) {
+            let front = self.files.lease(id, &info.row)?.kv.front();
+            let state = match self.seal(id, &info) {
                 Ok(true) => FileState::Sealed,
                 Ok(false) => continue,
                 Err(error) => {
                     tracing::error!(file = id, %error, "a file cannot be sealed; it is read as it was");
+                    // Closing syncs more than once: only now is it known which root was last.
+                    let head = front.freeze();
                     self.files.abandon(id);
                     self.read_durable(id, &info.row, head);
                     FileState::Broken
@@ -586,15 +588,13 @@ impl Core {
         Ok(worked)
     }
 
-    /// Writes a rolled file's index and closes it, if nobody reads it right now; `head` is left
-    /// as the last sync that worked left the file's.
-    fn seal(&self, id: u32, info: &FileInfo, head: &mut Vec<u8>) -> Result<bool, KvError> {
+    /// Writes a rolled file's index and closes it, if nobody reads it right now.
+    fn seal(&self, id: u32, info: &FileInfo) -> Result<bool, KvError> {
         {
             let file = self.files.lease(id, &info.row)?;
             if LaneContents::from_index(&file.kv)?.is_none() {
                 LaneContents::from_entries(&file.kv, info.row.cut)?.write_index(&file.kv)?;
             }
-            *head = file.kv.durable_head();
         }
         self.files.close(id)
     }

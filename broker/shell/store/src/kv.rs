@@ -12,7 +12,7 @@ use redb::{
 use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 const TABLE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("weir");
@@ -231,9 +231,23 @@ impl Kv {
         })
     }
 
-    /// The first bytes of the file as the last sync that worked left them.
-    pub(crate) fn durable_head(&self) -> Vec<u8> {
-        self.backend.durable_head()
+    /// What knows the file's last good root, even after [`Kv::close`] took the handle and failed.
+    pub(crate) fn front(&self) -> Front {
+        Front(Arc::clone(&self.backend))
+    }
+}
+
+/// The front of a file, which outlives its handle.
+#[derive(Debug)]
+pub(crate) struct Front(Arc<Shared>);
+
+impl Front {
+    /// Refuses every later write of the handle, and answers the first bytes of the file as the
+    /// last sync that worked left them: a view through them needs the rest to stay as it is.
+    pub(crate) fn freeze(&self) -> Vec<u8> {
+        let mut heads = self.0.heads();
+        heads.frozen = true;
+        heads.durable.clone()
     }
 }
 
@@ -350,6 +364,8 @@ struct Shared {
 struct Heads {
     written: Vec<u8>,
     durable: Vec<u8>,
+    /// Nothing is written any more.
+    frozen: bool,
 }
 
 impl Shared {
@@ -364,13 +380,21 @@ impl Shared {
             heads: Mutex::new(Heads {
                 written: head.clone(),
                 durable: head,
+                frozen: false,
             }),
         }))
     }
 
-    fn durable_head(&self) -> Vec<u8> {
-        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        heads.durable.clone()
+    fn heads(&self) -> MutexGuard<'_, Heads> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a change of a file that is only read now.
+    fn changeable(&self) -> io::Result<()> {
+        if self.heads().frozen {
+            return Err(io::Error::other("the file is not written any more"));
+        }
+        Ok(())
     }
 
     fn note_head(&self, offset: u64, data: &[u8]) {
@@ -379,8 +403,7 @@ impl Shared {
         };
         if offset < HEAD_BYTES {
             let count = data.len().min(HEAD_BYTES - offset);
-            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            heads.written[offset..offset + count].copy_from_slice(&data[..count]);
+            self.heads().written[offset..offset + count].copy_from_slice(&data[..count]);
         }
     }
 }
@@ -410,7 +433,10 @@ impl StorageBackend for Backend {
                 lock(overlay).set_len(len);
                 Ok(())
             }
-            None => self.0.file.set_len(len),
+            None => {
+                self.0.changeable()?;
+                self.0.file.set_len(len)
+            }
         }
     }
 
@@ -418,8 +444,9 @@ impl StorageBackend for Backend {
         if self.0.overlay.is_some() {
             return Ok(());
         }
+        self.0.changeable()?;
         self.0.file.sync()?;
-        let mut heads = self.0.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = self.0.heads();
         heads.durable = heads.written.clone();
         Ok(())
     }
@@ -429,6 +456,7 @@ impl StorageBackend for Backend {
             lock(overlay).write(offset, data);
             return Ok(());
         }
+        self.0.changeable()?;
         self.0.note_head(offset, data);
         self.0.file.write_at(offset, data)
     }
@@ -438,7 +466,7 @@ impl StorageBackend for Backend {
     }
 }
 
-fn lock(overlay: &Mutex<Overlay>) -> std::sync::MutexGuard<'_, Overlay> {
+fn lock(overlay: &Mutex<Overlay>) -> MutexGuard<'_, Overlay> {
     overlay.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -384,3 +384,26 @@ fn an_expired_partition_keeps_its_end() {
     assert_eq!((state.start, state.end), (Offset(20), Offset(20)));
     assert_eq!(state.max_timestamp.map(|(t, _)| t.0), Some(19));
 }
+
+/// I-STO-6: whichever write or sync of a seal fails, the file is read through what the disk held
+/// then: closing commits and shortens the file before its last sync.
+#[test]
+fn a_file_whose_seal_fails_anywhere_is_read() {
+    for fail in [MemDisk::fail_sync, MemDisk::fail_write] {
+        for batches in [3, 60] {
+            for k in 1..20 {
+                let disk = MemDisk::new();
+                let (mut driver, a) = filled(&disk, one_lane(), batches);
+                let want = driver.read(a, 0, batches, usize::MAX).unwrap();
+                assert_eq!(want.len() as i64, batches * 561);
+                driver.store.roll();
+                fail(&disk, k);
+                assert_eq!(driver.store.step_rewrite(), RewriteStep::Worked);
+                let read = driver.read(a, 0, batches, usize::MAX);
+                assert_eq!(read.as_ref(), Ok(&want), "{batches} batches, failure {k}");
+                while driver.store.step_rewrite() != RewriteStep::Idle {}
+                assert_eq!(driver.read(a, 0, batches, usize::MAX), Ok(want));
+            }
+        }
+    }
+}
