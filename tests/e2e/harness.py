@@ -7,6 +7,7 @@ loopback only. No rule of the broker is known here.
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,11 +16,14 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 COMMAND_SECONDS_MAX = 120
+# The rewriter has passed when nothing has moved for so long.
+QUIET_SECONDS = 4.0
 HOST = "127.0.0.1"
 
 
@@ -77,7 +81,7 @@ class Process:
         self.child = subprocess.Popen(
             self.command,
             stdin=stdin,
-            stdout=stdout or self._file,
+            stdout=self._file if stdout is None else stdout,
             stderr=self._file,
             env={**os.environ, **(env or {})},
             cwd=cwd,
@@ -196,16 +200,30 @@ def answers(host, port, seconds=1.0):
         return False
 
 
-def folder_bytes(folder):
-    """What the files below a folder take on the disk, by blocks."""
+def folder_bytes(folder, beginning=""):
+    """What the files below a folder take on the disk, by blocks; only those whose names begin so."""
     total = 0
     for parent, _, files in os.walk(folder):
         for name in files:
+            if not name.startswith(beginning):
+                continue
             try:
                 total += os.stat(os.path.join(parent, name)).st_blocks * 512
             except FileNotFoundError:
                 pass  # It was removed between the listing and the look.
     return total
+
+
+def make_room(folder, needed):
+    """Sees to it that so many bytes are free beside the folder: what other scenarios left when
+    they failed goes first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in sorted(folder.parent.iterdir()):
+        if shutil.disk_usage(folder).free < needed and other != folder:
+            print(f"     removing {other} to make room", flush=True)
+            shutil.rmtree(other, ignore_errors=True)
+    free = shutil.disk_usage(folder).free
+    check(free >= needed, f"it needs {needed / 1e9:.0f} GB free, there are {free / 1e9:.0f} GB")
 
 
 class Env:
@@ -271,6 +289,7 @@ class Weir:
         self.env = env
         self.port = free_port()
         self.tls_port = free_port() if tls else None
+        self.metrics_port = free_port()
         self.data = env.folder / f"{name}-data"
         self.log = env.folder / f"{name}.log"
         self.config = dict(config or {})
@@ -299,7 +318,8 @@ class Weir:
         listeners = ["--listen", self.bootstrap]
         if self.tls_port:
             listeners += ["--listen", f"tls://{self.tls_bootstrap}"]
-        settings = [f"--set={key}={value}" for key, value in self.config.items()]
+        config = {"metrics.listen": f"{HOST}:{self.metrics_port}", **self.config}
+        settings = [f"--set={key}={value}" for key, value in config.items()]
         serve = ["serve", "--data", self.data, *listeners, *settings, *self.serve_args]
         began = time.monotonic()
         self.process = Process([self.env.weir_binary, *serve], self.log)
@@ -319,6 +339,22 @@ class Weir:
     def stop(self):
         code = self.process.stop()
         check(code == 0, f"a clean stop ended with {code}:\n{self.process.output()[-2000:]}")
+
+    def store_figures(self):
+        """What the store tells of itself on the metrics page: name -> number."""
+        page = f"http://{HOST}:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            text = answer.read().decode()
+        found = re.findall(r'^weir_store\{figure="(\w+)"\} (-?\d+)', text, re.MULTILINE)
+        check(found, f"no figures of the store on {page}:\n{text[:500]}")
+        return {name: int(number) for name, number in found}
+
+    def check_store(self, seconds):
+        """`weir store check` of the folder of the stopped broker: every checksum and place."""
+        check_store = [self.env.weir_binary, "store", "check", "--data", self.data, "--json"]
+        report = json.loads(run(check_store, seconds=seconds).stdout)
+        check(not report["problems"], f"the store is damaged: {report['problems'][:3]}")
+        return report
 
     def profile(self, name="admin"):
         """The profile that the first start wrote into the data folder."""
@@ -364,6 +400,30 @@ def new_lines_after(broker):
         return wait_until(f"a line of the log about {expected}", new) if expected else new()
 
     return lines
+
+
+def rewriter_passed(broker, seconds):
+    """Waits until the rewriter has nothing left to do, and tells how long that took and what the
+    store holds then: no file waits, none changes, no processor time is taken."""
+    began = time.monotonic()
+    seen = {"since": began, "state": None, "cpu": 0.0}
+    moving = ("waiting_for_rewriter", "rewritten_bytes", "published", "unlinked", "lane_files")
+
+    def still():
+        figures = broker.store_figures()
+        cpu = broker.process.cpu_seconds()
+        state = (folder_bytes(broker.data), [figures[name] for name in moving])
+        busy = cpu - seen["cpu"] > 0.3 or figures["waiting_for_rewriter"] > 0
+        if busy or state != seen["state"]:
+            seen["since"] = time.monotonic()
+        seen.update(state=state, cpu=cpu, figures=figures)
+        return time.monotonic() - seen["since"] > QUIET_SECONDS
+
+    try:
+        wait_until("the rewriter to pass", still, seconds, every=1.0)
+    except Failure as failure:
+        raise Failure(f"{failure}: {seen.get('figures')}") from None
+    return time.monotonic() - began - QUIET_SECONDS, seen["figures"]
 
 
 class Watchdog:

@@ -3,12 +3,15 @@
 
 `cargo xtask e2e` calls it with the tools it has prepared. It holds no scenario: each is a file of
 the folder `scenarios` with ABOUT, SECONDS_MAX, ORACLE (whether it can also run against Apache
-Kafka, to prove the scenario itself) and run(env), which gives back a line of figures.
+Kafka, to prove the scenario itself) and run(env), which gives back a line of figures; and, where
+the full size is large, DISK_BYTES_FULL, what must be free for it. The folder of a scenario that
+passed is removed.
 """
 
 import argparse
 import difflib
 import importlib
+import shutil
 import sys
 import time
 import traceback
@@ -18,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from harness import Env, Failure, Process, Watchdog  # noqa: E402
+from harness import Env, Failure, Process, Watchdog, folder_bytes, make_room  # noqa: E402
 
 # The order in which they run: the quickest and most telling first.
 ORDER = [
@@ -42,6 +45,7 @@ def options():
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--full", action="store_true", help="the full size, not CI's")
+    parser.add_argument("--keep", action="store_true", help="keep data and logs of what passed")
     parser.add_argument("--weir", help="the weir binary")
     parser.add_argument("--weir-load", help="the weir-load binary: our own client under load")
     parser.add_argument("--java-class-path", help="our Java client and its jars")
@@ -70,6 +74,8 @@ def run_one(name, scenario, given):
     figures = ""
     with Watchdog(seconds_max) as watchdog:
         try:
+            if given.full:
+                make_room(env.folder, getattr(scenario, "DISK_BYTES_FULL", 0))
             figures = scenario.run(env)
         except Failure as failure:
             error = str(failure)
@@ -81,9 +87,12 @@ def run_one(name, scenario, given):
     if watchdog.late:
         error = f"its {seconds_max} s were over; {error or ''}"
     if error is None:
+        if not given.keep:
+            shutil.rmtree(env.folder, ignore_errors=True)
         print(f"PASS {name} ({took:.1f} s): {figures}", flush=True)
         return True
-    print(f"FAIL {name} ({took:.1f} s): {error}\n     logs: {env.folder}", flush=True)
+    size = f"{folder_bytes(env.folder) / 1e6:.0f} MB"
+    print(f"FAIL {name} ({took:.1f} s): {error}\n     left: {env.folder} ({size})", flush=True)
     return False
 
 

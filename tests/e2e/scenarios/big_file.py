@@ -11,16 +11,24 @@ from harness import Weir, check
 ABOUT = "a file in and out, each codec and transport, checked by kafka-python"
 SECONDS_MAX = 300
 ORACLE = False
+# The file, its parts, what is read, and the log of codec `none` until the rewriter has passed.
+DISK_BYTES_FULL = 9_000_000_000
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 TRANSPORTS = ["quic", "tls"]
 PARTITIONS = 3
 CUSTOMERS = 20_000
+# What the full size must at least be.
+FULL_LINES_MIN = 1_000_000
+FULL_BYTES_MIN = 500_000_000
 
 
 def run(env):
-    lines = env.scale(50_000, 1_100_000)
+    lines = env.scale(50_000, 1_300_000)
     file, parts, size = generate(env, lines)
+    if env.full:
+        large = lines >= FULL_LINES_MIN and size >= FULL_BYTES_MIN
+        check(large, f"{lines} lines and {size} bytes are no full size")
     rates = []
     with Weir(env, tls=True) as broker:
         for codec in CODECS:

@@ -9,15 +9,18 @@ import os
 import time
 
 from clients import ConfluentClient
-from harness import Failure, Weir, check, folder_bytes, wait_until
+from harness import Failure, Weir, check, folder_bytes, rewriter_passed, wait_until
 
 ABOUT = "200 topics, four ways to shrink: disk space back, offsets of the others untouched"
 SECONDS_MAX = 240
 ORACLE = False
+# All that is written, should nothing have come back by then, and what is being rewritten.
+DISK_BYTES_FULL = 26_000_000_000
 
 KEEPERS = 196
 RECORD_BYTES = 1000
 KEEP_RATIO_MAX = 1.5
+FULL_LIVE_BYTES_MIN = 10_000_000_000
 # What the design keeps apart from the ratio: a lane's active file each and the pool.
 ACTIVE_FILES = 2 + 4
 
@@ -26,7 +29,8 @@ def run(env):
     # Per topic of the keepers, and as much again for each of the four that shrink.
     keeper_bytes = env.scale(1_000_000, 52_000_000)
     shrinker_bytes = env.scale(60_000_000, 3_000_000_000)
-    lane_file = env.scale(8 << 20, 512 << 20)
+    # The broker's default, where there is enough data.
+    lane_file = env.scale(8 << 20, 256 << 20)
     settings = {"store.lane.file.bytes": lane_file, "log.retention.check.interval.ms": 500}
     with Weir(env, config=settings) as broker:
         keepers = [f"keep-{number:03}" for number in range(KEEPERS)]
@@ -47,7 +51,16 @@ def run(env):
         writer.write(keepers, keeper_bytes // 2)
         cut = writer.count("cut") - 100
         broker.cli("topic", "delete-records", "cut", "--before", cut, "--yes")
-        live, disk, seconds = space_comes_back(env, broker, writer, shrinkers, lane_file)
+        began = time.monotonic()
+        space_comes_back(env, broker, writer, shrinkers, lane_file)
+        _, figures = rewriter_passed(broker, env.scale(90, 1200))
+        seconds = time.monotonic() - began
+        live, disk = live_bytes(broker, writer, shrinkers), folder_bytes(broker.data)
+        apart = ratio_apart(broker, live, disk, figures)
+        if env.full:
+            check(live >= FULL_LIVE_BYTES_MIN, f"{live} live bytes are no full size")
+            # Small lane files leave little pieces of each topic, which take up more than large.
+            check(apart <= KEEP_RATIO_MAX, f"disk is {apart:.2f} times what is alive: {figures}")
         all_expired(broker, writer)
         starts = {t: watermarks(broker, t)[0] for t in ("by-bytes", "by-ms", "cut")}
         check(starts["cut"] == cut, f"DeleteRecords to {cut} left the start at {starts['cut']}")
@@ -64,8 +77,9 @@ def run(env):
             check(low >= start, f"after a restart {topic} starts at {low}, before at {start}")
     mb = lambda count: f"{count / 1e6:.0f} MB"
     return (
-        f"{KEEPERS + 4} topics, {mb(peak)} at the peak, live {mb(live)} on {mb(disk)} of disk "
-        f"(x{disk / live:.2f}) {seconds:.0f} s after the last write; starts {starts}"
+        f"{KEEPERS + 4} topics, {mb(peak)} half way, live {mb(live)} on {mb(disk)} of disk "
+        f"(x{disk / live:.2f}; x{apart:.2f} apart from active files) when the rewriter had "
+        f"passed, {seconds:.0f} s after the last write; starts {starts}"
     )
 
 
@@ -136,17 +150,11 @@ def watermarks(broker, topic):
 
 def space_comes_back(env, broker, writer, shrinkers, lane_file):
     """Waits until the log takes at most so much more than what is alive."""
-    began = time.monotonic()
     allowed_apart = ACTIVE_FILES * lane_file
     seen = {}
 
     def small_enough():
-        live = sum(n for topic, n in writer.counts.items() if topic.startswith("keep-"))
-        for topic in shrinkers:
-            if topic != "deleted":
-                low, high = watermarks(broker, topic)
-                live += high - low
-        seen["live"] = live * RECORD_BYTES
+        seen["live"] = live_bytes(broker, writer, shrinkers)
         seen["disk"] = folder_bytes(broker.data)
         return seen["disk"] <= seen["live"] * KEEP_RATIO_MAX + allowed_apart
 
@@ -154,7 +162,24 @@ def space_comes_back(env, broker, writer, shrinkers, lane_file):
         wait_until("the disk space to come back", small_enough, env.scale(60, 900), every=0.5)
     except Failure as failure:
         raise Failure(f"{failure}: {seen}, {allowed_apart} for active files and pool") from None
-    return seen["live"], seen["disk"], time.monotonic() - began
+
+
+def live_bytes(broker, writer, shrinkers):
+    """Bytes of values that can still be read."""
+    live = sum(n for topic, n in writer.counts.items() if topic.startswith("keep-"))
+    for topic in shrinkers:
+        if topic != "deleted":
+            low, high = watermarks(broker, topic)
+            live += high - low
+    return live * RECORD_BYTES
+
+
+def ratio_apart(broker, live, disk, figures):
+    """Disk against live bytes without the files that the lanes write now."""
+    check(figures["waiting_for_rewriter"] == 0, f"the rewriter has not passed: {figures}")
+    disk -= folder_bytes(broker.data, "lane-")
+    ratio = disk / (live - figures["lane_live_bytes"])
+    return ratio
 
 
 def all_expired(broker, writer):
@@ -206,7 +231,8 @@ def untouched(broker, writer, keepers):
     due = {topic: 0 for topic in keepers}
     consumer.assign([TopicPartition(topic, 0, 0) for topic in keepers])
     open_topics = set(keepers)
-    end = time.monotonic() + 600
+    # Ten megabytes a second would do.
+    end = time.monotonic() + 120 + sum(map(writer.count, keepers)) * RECORD_BYTES / 10e6
     while open_topics:
         check(time.monotonic() < end, f"not read to the end: {sorted(open_topics)[:3]}")
         for message in consumer.consume(2000, 0.5):

@@ -9,7 +9,14 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
 
-const KNOWN: [&str; 5] = ["--only", "--full", "--list", "--weir", "--against-kafka"];
+const KNOWN: [&str; 6] = [
+    "--only",
+    "--full",
+    "--list",
+    "--keep",
+    "--weir",
+    "--against-kafka",
+];
 
 /// Runs the scenarios that were asked for, or all.
 pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
@@ -19,7 +26,7 @@ pub(crate) fn e2e(workspace: &Workspace, args: &[String]) -> Result<()> {
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--full" | "--list" => passed_on.push(arg.clone()),
+            "--full" | "--list" | "--keep" => passed_on.push(arg.clone()),
             "--only" => passed_on.extend([arg.clone(), suggest::value(arg, &mut args)?]),
             "--against-kafka" => against_kafka = true,
             "--weir" => given_weir = Some(PathBuf::from(suggest::value(arg, &mut args)?)),

@@ -27,8 +27,9 @@ usage: cargo xtask COMMAND [OPTIONS]
       --seeds A..B            run the seeds A to B-1
       --mutants               check that each seeded bug is caught
       --determinism           run a seed twice and compare; --trace prints a run's events
-  e2e [--only NAME]... [--full] [--list] [--weir PATH]
-                              real processes, real clients
+  e2e [--only NAME]... [--full] [--list] [--keep] [--weir PATH]
+                              real processes, real clients; --full for the sizes of a release,
+                              --keep for the data and logs of what passed
       --against-kafka         the scenarios themselves, proved on Apache Kafka
   bench [--quick] [--only NAME]... [--json FILE]
                               the tables of throughput and latency, and the run against Kafka
