@@ -360,7 +360,7 @@ fn open_store(config: &Config) -> Result<Opened, StartError> {
     store_config.new_store_id = u64::from_be_bytes(random()?);
     let (store, report) = Store::open(store_config, Arc::clone(&disk), sink)?;
     for warning in &report.warnings {
-        tracing::warn!("{warning}");
+        tracing::error!("{warning}");
     }
     tracing::info!(
         partitions = report.partitions,

@@ -119,6 +119,9 @@ pub(crate) enum FileState {
     Sealed,
     /// A sync failed in it: read through a copy of its last good root, never written again.
     Broken,
+    /// It cannot be opened, or a partition that such a file took offline needs it: it is left as
+    /// it is until the store is opened again.
+    Held,
 }
 
 /// All partitions and files.
@@ -416,7 +419,9 @@ impl Book {
             .map(|info| info.first_commit)
             .min()
             .unwrap_or(u64::MAX);
-        for (partition, part) in &mut self.parts {
+        // The row of one that is offline stays as it is: a copy of a lost file may come back.
+        let parts = self.parts.iter_mut();
+        for (partition, part) in parts.filter(|(_, part)| part.offline.is_none()) {
             let before = part.truncations.len();
             part.truncations.retain(|(commit, _)| *commit >= oldest);
             if part.truncations.len() != before {

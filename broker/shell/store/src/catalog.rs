@@ -9,7 +9,7 @@ use crate::kv::{Change, Kv, KvError, View};
 use crate::layout::FileRole;
 use crate::limits::SMALL_CACHE_BYTES;
 use crate::rows::{
-    FileRow, PartitionRow, ProducerSnapshot, SegmentRow, StoreRow, decode_segments,
+    FileRow, PartitionRow, ProducerSnapshot, SealedRow, SegmentRow, StoreRow, decode_segments,
     decode_snapshots, encode_segments, encode_snapshots,
 };
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ const FILES: u64 = 1 << 56;
 const PARTITIONS: u64 = 2 << 56;
 const PRODUCERS: u64 = 3 << 56;
 const SEGMENTS: u64 = 4 << 56;
+const SEALED: u64 = 5 << 56;
 const PREFIX_KEYS: u64 = 1 << 56;
 
 /// Why a folder could not be opened as a store.
@@ -100,6 +101,7 @@ pub(crate) struct Contents {
     pub(crate) partitions: BTreeMap<StorePartition, PartitionRow>,
     pub(crate) producers: BTreeMap<StorePartition, Vec<ProducerSnapshot>>,
     pub(crate) segments: BTreeMap<u32, Vec<SegmentRow>>,
+    pub(crate) sealed: BTreeMap<u32, SealedRow>,
 }
 
 /// The open catalog.
@@ -267,6 +269,7 @@ pub(crate) struct Edit {
     pub(crate) partitions: BTreeMap<StorePartition, Option<PartitionRow>>,
     pub(crate) producers: BTreeMap<StorePartition, Vec<ProducerSnapshot>>,
     pub(crate) segments: BTreeMap<u32, Vec<SegmentRow>>,
+    pub(crate) sealed: BTreeMap<u32, SealedRow>,
 }
 
 impl Edit {
@@ -277,11 +280,15 @@ impl Edit {
                 None => {
                     change.remove(FILES | u64::from(*id))?;
                     change.remove(SEGMENTS | u64::from(*id))?;
+                    change.remove(SEALED | u64::from(*id))?;
                 }
             }
         }
         for (id, segments) in &self.segments {
             change.put(SEGMENTS | u64::from(*id), &encode_segments(segments))?;
+        }
+        for (id, row) in &self.sealed {
+            change.put(SEALED | u64::from(*id), &row.encode())?;
         }
         for (partition, row) in &self.partitions {
             let number = u64::from(partition.0);
@@ -318,6 +325,9 @@ impl Contents {
                 }),
                 SEGMENTS => decode_segments(value).map(|rows| {
                     contents.segments.insert(number, rows);
+                }),
+                SEALED => SealedRow::decode(value).map(|row| {
+                    contents.sealed.insert(number, row);
                 }),
                 _ => None,
             };

@@ -13,7 +13,7 @@ use crate::lane::{self, Blob, LaneContents, LaneFile};
 use crate::layout::FileRole;
 use crate::limits::{LANE_CACHE_BYTES, READ_CACHE_BYTES, ROOM_FILES_RESERVED};
 use crate::queue::{Op, Taken};
-use crate::rows::FileRow;
+use crate::rows::{FileRow, SealedRow};
 use crate::stats::Counters;
 use std::{
     collections::BTreeMap,
@@ -566,11 +566,15 @@ impl Core {
             .map(|(id, info)| (*id, *info))
             .collect();
         let mut worked = false;
+        let mut edit = Edit::default();
         for (id, info) in rolled {
             let front = self.files.lease(id, &info.row)?.kv.front();
             let state = match self.seal(id, &info) {
-                Ok(true) => FileState::Sealed,
-                Ok(false) => continue,
+                Ok(Some(row)) => {
+                    edit.sealed.insert(id, row);
+                    FileState::Sealed
+                }
+                Ok(None) => continue,
                 Err(error) => {
                     tracing::error!(file = id, %error, "a file cannot be sealed; it is read as it was");
                     // Closing syncs more than once: only now is it known which root was last.
@@ -585,18 +589,31 @@ impl Core {
             }
             worked = true;
         }
+        if !edit.sealed.is_empty()
+            && let Err(error) = self.catalog().commit(&edit)
+        {
+            self.die(&format!("the catalog cannot be written: {error}"));
+            return Err(error);
+        }
         Ok(worked)
     }
 
-    /// Writes a rolled file's index and closes it, if nobody reads it right now.
-    fn seal(&self, id: u32, info: &FileInfo) -> Result<bool, KvError> {
-        {
+    /// Writes a rolled file's index and closes it, if nobody reads it right now; answers what it
+    /// holds once it is closed.
+    fn seal(&self, id: u32, info: &FileInfo) -> Result<Option<SealedRow>, KvError> {
+        let row = {
             let file = self.files.lease(id, &info.row)?;
-            if LaneContents::from_index(&file.kv)?.is_none() {
-                LaneContents::from_entries(&file.kv, info.row.cut)?.write_index(&file.kv)?;
-            }
-        }
-        self.files.close(id)
+            let contents = match LaneContents::from_index(&file.kv)? {
+                Some(contents) => contents,
+                None => {
+                    let contents = LaneContents::from_entries(&file.kv, info.row.cut)?;
+                    contents.write_index(&file.kv)?;
+                    contents
+                }
+            };
+            contents.sealed()
+        };
+        Ok(self.files.close(id)?.then_some(row))
     }
 }
 

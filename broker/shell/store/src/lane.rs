@@ -9,7 +9,7 @@ use crate::files::OpenFile;
 use crate::kv::{Kv, KvError, View};
 use crate::layout::{Cutter, FIRST_KEY, FOOTER_KEY, FileHeader, FileRole, HEADER_KEY, INDEX_KEYS};
 use crate::limits::READ_CACHE_BYTES;
-use crate::rows::FileRow;
+use crate::rows::{FileRow, SealedRow};
 use std::{collections::BTreeMap, sync::Arc};
 use weir_types::{Batch, StorePartition};
 
@@ -215,6 +215,14 @@ impl LaneContents {
             }
             change.put(FOOTER_KEY, &self.footer.encode())
         })
+    }
+
+    /// What the catalog shall know of it.
+    pub(crate) fn sealed(&self) -> SealedRow {
+        SealedRow {
+            last_commit: self.footer.last_commit,
+            partitions: self.runs.keys().copied().collect(),
+        }
     }
 
     /// Whether the file holds nothing.

@@ -1,11 +1,14 @@
 //! Opening: from the catalog and the lane files' indexes to the books (design rules 1 to 7).
 //!
 //! It never reads a batch. Files the catalog does not name are unlinked; a gap or an overlap of
-//! offsets that no mark explains takes that partition offline and nothing else.
+//! offsets that no mark explains takes that partition offline and nothing else; so does a lane
+//! file that cannot be opened, where the catalog knows whose records it holds. It must never
+//! serve a partition that may lack a record or a mark.
 
 use crate::book::{Book, FileInfo, FileState, Part, Segment, Slot};
 use crate::catalog::{
-    CATALOG_NEW, Catalog, Contents, OpenError, SharedDisk, file_name, is_file_name,
+    CATALOG_FILE, CATALOG_NEW, Catalog, Contents, Edit, OpenError, SharedDisk, file_name,
+    is_file_name,
 };
 use crate::config::StoreConfig;
 use crate::core::Core;
@@ -35,7 +38,61 @@ pub struct OpenReport {
 }
 
 /// Lane files by their number, as opening found them.
-type Lanes = BTreeMap<u32, OpenedLane>;
+#[derive(Default)]
+struct Lanes {
+    opened: BTreeMap<u32, OpenedLane>,
+    /// Why files that were sealed cannot be opened.
+    lost: BTreeMap<u32, String>,
+}
+
+impl Lanes {
+    /// Takes the outcome of opening a file. One that was sealed and is damaged is lost, and the
+    /// rest goes on; what one that was not sealed holds nobody knows, so that nothing could be
+    /// served without it.
+    fn add(
+        &mut self,
+        contents: &Contents,
+        (id, outcome): OneLane,
+        report: &mut OpenReport,
+    ) -> Result<(), OpenError> {
+        let row = contents.files.get(&id);
+        let name = row.map_or_else(String::new, |row| file_name(id, row));
+        let sealed = contents.sealed.get(&id);
+        let outcome = outcome.and_then(|lane| match sealed {
+            Some(row) if *row != lane.contents.sealed() => Err(KvError::damaged(format!(
+                "it ends with commit {} where {} was its last",
+                lane.contents.footer.last_commit, row.last_commit
+            ))),
+            _ => Ok(lane),
+        });
+        match (outcome, sealed) {
+            (Ok(lane), _) => {
+                self.opened.insert(id, lane);
+            }
+            (Err(KvError::Damaged { reason }), Some(sealed)) => {
+                let mine = sealed.partitions.iter();
+                let hurt = mine.filter(|number| contents.partitions.contains_key(number));
+                report.warnings.push(format!(
+                    "{name} is damaged: {reason}; partitions with records in it are offline ({}) \
+                     until it is put back from a copy or their topics are deleted",
+                    hurt.count()
+                ));
+                self.lost.insert(id, format!("{name} is damaged: {reason}"));
+            }
+            (Err(error), _) => return Err(OpenError::kv(&name, error)),
+        }
+        Ok(())
+    }
+
+    /// For each partition that a lost file takes offline: why.
+    fn hurt(&self, contents: &Contents) -> BTreeMap<StorePartition, String> {
+        let lost = self.lost.iter();
+        let named = lost.filter_map(|(id, reason)| Some((contents.sealed.get(id)?, reason)));
+        named
+            .flat_map(|(row, reason)| row.partitions.iter().map(move |p| (*p, reason.clone())))
+            .collect()
+    }
+}
 
 /// How lane files are opened: one after another, or several at once.
 pub(crate) type OpenLanes<'a> =
@@ -58,24 +115,27 @@ pub(crate) fn open(
     config: StoreConfig,
     open_lanes: OpenLanes<'_>,
 ) -> Result<(Core, OpenReport), OpenError> {
-    let (catalog, contents) = Catalog::open(&**disk, config.new_store_id)?;
+    let (mut catalog, contents) = Catalog::open(&**disk, config.new_store_id)?;
     let mut report = OpenReport {
         partitions: contents.partitions.len(),
         files: contents.files.len(),
         unlinked: unlink_strangers(disk, &contents)?,
         ..OpenReport::default()
     };
-    let lanes = read_lanes(disk, catalog.store(), &contents, open_lanes)?;
-    report.repaired = lanes.values().filter(|lane| lane.repaired).count();
+    let lanes = read_lanes(disk, catalog.store(), &contents, open_lanes, &mut report)?;
+    report.repaired = lanes.opened.values().filter(|lane| lane.repaired).count();
     check_witnesses(&contents, &lanes, &mut report);
-    let mut last_commit = lanes
-        .values()
-        .map(|lane| lane.contents.footer.last_commit)
-        .max()
-        .unwrap_or(0);
+    note_sealed(&mut catalog, &contents, &lanes)?;
+    let opened = lanes.opened.values();
+    let ends = opened.map(|lane| lane.contents.footer.last_commit);
+    let sealed = contents.sealed.values().map(|row| row.last_commit);
     let cuts = contents.files.values().filter_map(|row| row.cut);
     let marks = contents.partitions.values().map(|row| row.as_of);
-    last_commit = cuts.chain(marks).fold(last_commit, u64::max);
+    let last_commit = ends
+        .chain(sealed)
+        .chain(cuts)
+        .chain(marks)
+        .fold(0, u64::max);
     let book = write_book(contents, lanes, &mut report);
     let core = Core::new(disk.clone(), config, catalog, book, last_commit);
     core.finish_open();
@@ -93,18 +153,19 @@ pub(crate) fn open_for_tools(
         files: contents.files.len(),
         ..OpenReport::default()
     };
-    let mut lanes = Lanes::new();
+    let mut lanes = Lanes::default();
     let mut open = Vec::new();
     for (id, row) in &contents.files {
         if row.role == FileRole::Lane {
-            let (kv, found) = lane::open_for_tools(disk, catalog.store(), *id, row)
-                .map_err(|error| OpenError::kv(&file_name(*id, row), error))?;
-            open.push((*id, kv));
-            let opened = OpenedLane {
-                contents: found,
-                repaired: false,
-            };
-            lanes.insert(*id, opened);
+            let opened = lane::open_for_tools(disk, catalog.store(), *id, row);
+            let outcome = opened.map(|(kv, found)| {
+                open.push((*id, kv));
+                OpenedLane {
+                    contents: found,
+                    repaired: false,
+                }
+            });
+            lanes.add(&contents, (*id, outcome), &mut report)?;
         }
     }
     check_witnesses(&contents, &lanes, &mut report);
@@ -151,6 +212,7 @@ fn read_lanes(
     store: u64,
     contents: &Contents,
     open_lanes: OpenLanes<'_>,
+    report: &mut OpenReport,
 ) -> Result<Lanes, OpenError> {
     let files: Vec<(u32, FileRow)> = contents
         .files
@@ -160,27 +222,42 @@ fn read_lanes(
         .collect();
     let cache_bytes = LANE_CACHE_BYTES.max(READ_CACHE_BYTES);
     let open_one = |id: u32, row: &FileRow| (id, open_rolled(disk, store, id, row, cache_bytes));
-    let mut lanes = Lanes::new();
-    for (id, result) in open_lanes(&files, &open_one) {
-        let row = contents.files.get(&id);
-        let name = row.map_or_else(String::new, |row| file_name(id, row));
-        lanes.insert(id, result.map_err(|error| OpenError::kv(&name, error))?);
+    let mut lanes = Lanes::default();
+    for outcome in open_lanes(&files, &open_one) {
+        lanes.add(contents, outcome, report)?;
     }
     Ok(lanes)
+}
+
+/// Enters what repaired files hold: they are sealed now.
+fn note_sealed(catalog: &mut Catalog, contents: &Contents, lanes: &Lanes) -> Result<(), OpenError> {
+    let opened = lanes.opened.iter();
+    let unknown = opened.filter(|(id, _)| !contents.sealed.contains_key(id));
+    let edit = Edit {
+        sealed: unknown
+            .map(|(id, lane)| (*id, lane.contents.sealed()))
+            .collect(),
+        ..Edit::default()
+    };
+    if edit.sealed.is_empty() {
+        return Ok(());
+    }
+    let done = catalog.commit(&edit);
+    done.map_err(|error| OpenError::kv(CATALOG_FILE, error))
 }
 
 /// A file that comes back without a commit that another file saw flushed has fallen back to an
 /// older root without a word (design rule 7).
 fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) {
     let mut seen: BTreeMap<u32, u64> = BTreeMap::new();
-    for lane in lanes.values() {
+    for lane in lanes.opened.values() {
         for (file, commit) in &lane.contents.witness {
             let known = seen.entry(*file).or_default();
             *known = (*known).max(*commit);
         }
     }
     for (file, commit) in seen {
-        let Some(lane) = lanes.get(&file) else {
+        let Some(lane) = lanes.opened.get(&file) else {
             continue;
         };
         let cut = contents.files.get(&file).and_then(|row| row.cut);
@@ -194,22 +271,11 @@ fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) 
 }
 
 fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book {
-    let mut book = Book::default();
-    for (id, row) in &contents.files {
-        let mut info = FileInfo::new(*row, FileState::Sealed);
-        if let Some(lane) = lanes.get(id) {
-            let footer = lane.contents.footer;
-            info.bytes = footer.bytes;
-            info.batches = footer.batches;
-            info.first_commit = footer.first_commit;
-            info.last_commit = footer.last_commit;
-        }
-        if let Some(segments) = contents.segments.get(id) {
-            info.bytes = segments.iter().map(|segment| segment.bytes).sum();
-            info.batches = segments.iter().map(|segment| segment.batches).sum();
-        }
-        book.files.insert(*id, info);
-    }
+    let mut book = Book {
+        files: list_files(&contents, &lanes),
+        ..Book::default()
+    };
+    let hurt = lanes.hurt(&contents);
     let mut runs = sort_runs(lanes);
     let mut segments: BTreeMap<StorePartition, Vec<Segment>> = BTreeMap::new();
     for (file, rows) in contents.segments {
@@ -229,14 +295,21 @@ fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book
         part.segments = segments.remove(&number).unwrap_or_default();
         part.segments.sort_by_key(|segment| segment.row.base);
         let mine = runs.remove(&number).unwrap_or_default();
-        if let Err(reason) = rebuild(&mut book, &mut part, mine) {
+        let files: BTreeSet<u32> = mine.iter().map(|(file, _)| *file).collect();
+        let rebuilt = rebuild(&mut book, &mut part, mine);
+        let lost = hurt.get(&number);
+        if let Err(reason) = lost.map_or(rebuilt, |reason| Err(reason.clone())) {
             let (topic, index) = (part.topic, part.index);
             report.warnings.push(format!(
                 "partition {index} of topic {topic} is offline: {reason}"
             ));
             part.offline = Some(reason);
         }
-        if part.row() != row {
+        if lost.is_some() {
+            // Marks that nobody knows may lie between its own: its row and what is left of it
+            // stay as they are, so that a copy of the lost file makes it whole again.
+            book.hold(&files);
+        } else if part.row() != row {
             // What the lane files added must reach the catalog before they leave (rule 2).
             book.dirty.insert(number);
         }
@@ -256,10 +329,37 @@ fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book
     book
 }
 
+fn list_files(contents: &Contents, lanes: &Lanes) -> BTreeMap<u32, FileInfo> {
+    let mut files = BTreeMap::new();
+    for (id, row) in &contents.files {
+        let mut info = FileInfo::new(*row, FileState::Sealed);
+        if let Some(lane) = lanes.opened.get(id) {
+            let footer = lane.contents.footer;
+            info.bytes = footer.bytes;
+            info.batches = footer.batches;
+            info.first_commit = footer.first_commit;
+            info.last_commit = footer.last_commit;
+        }
+        if let Some(segments) = contents.segments.get(id) {
+            info.bytes = segments.iter().map(|segment| segment.bytes).sum();
+            info.batches = segments.iter().map(|segment| segment.batches).sum();
+        }
+        let sealed = contents.sealed.get(id).map(|row| &row.partitions);
+        let needed = sealed.into_iter().flatten();
+        let mut needed = needed.filter(|number| contents.partitions.contains_key(number));
+        if lanes.lost.contains_key(id) && needed.next().is_some() {
+            // Once none of its partitions is left, it leaves the log like any dead file.
+            info.state = FileState::Held;
+        }
+        files.insert(*id, info);
+    }
+    files
+}
+
 /// The runs of every partition with their files, in order of their commits.
 fn sort_runs(lanes: Lanes) -> BTreeMap<StorePartition, Vec<(u32, PlacedRun)>> {
     let mut runs: BTreeMap<StorePartition, Vec<(u32, PlacedRun)>> = BTreeMap::new();
-    for (file, lane) in lanes {
+    for (file, lane) in lanes.opened {
         let LaneContents { runs: mine, .. } = lane.contents;
         for (partition, placed) in mine {
             let all = runs.entry(partition).or_default();
@@ -399,6 +499,17 @@ fn check_cover(part: &Part) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("offsets {at} to {} are missing", part.end))
+    }
+}
+
+impl Book {
+    /// Keeps the rewriter from files.
+    fn hold(&mut self, files: &BTreeSet<u32>) {
+        for file in files {
+            if let Some(info) = self.files.get_mut(file) {
+                info.state = FileState::Held;
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::encode::{Reader, Writer, seal, unseal};
 use crate::entry::{decode_metas, encode_metas};
 use crate::layout::FileRole;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use weir_types::{
     BatchMeta, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
     StorePartition, TimestampMs, TopicId,
@@ -18,6 +18,7 @@ const FILE_MAGIC: [u8; 4] = *b"WFIL";
 const PARTITION_MAGIC: [u8; 4] = *b"WPAR";
 const PRODUCERS_MAGIC: [u8; 4] = *b"WPRO";
 const SEGMENTS_MAGIC: [u8; 4] = *b"WSEG";
+const SEALED_MAGIC: [u8; 4] = *b"WSLD";
 const BLOCK_MAGIC: [u8; 4] = *b"WBLK";
 const DIRECTORY_MAGIC: [u8; 4] = *b"WDIR";
 
@@ -86,6 +87,40 @@ impl FileRow {
             },
             generation: reader.u32()?,
             cut: reader.u64()?.checked_sub(1),
+        })
+    }
+}
+
+/// What a sealed lane file holds, kept where damage of the file does not reach: it says who is
+/// hurt when the file cannot be opened (design rule 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SealedRow {
+    pub(crate) last_commit: u64,
+    /// Every partition with a batch or a mark in it.
+    pub(crate) partitions: BTreeSet<StorePartition>,
+}
+
+impl SealedRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u64(self.last_commit);
+        writer.len(self.partitions.len());
+        for partition in &self.partitions {
+            writer.u32(partition.0);
+        }
+        writer.sealed(SEALED_MAGIC)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(unseal(SEALED_MAGIC, bytes)?);
+        let last_commit = reader.u64()?;
+        let mut partitions = BTreeSet::new();
+        for _ in 0..reader.count()? {
+            partitions.insert(StorePartition(reader.u32()?));
+        }
+        Some(Self {
+            last_commit,
+            partitions,
         })
     }
 }
