@@ -214,12 +214,11 @@ def folder_bytes(folder, beginning=""):
     return total
 
 
-def make_room(folder, needed):
-    """Sees to it that so many bytes are free beside the folder: what other scenarios left when
-    they failed goes first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for other in sorted(folder.parent.iterdir()):
-        if shutil.disk_usage(folder).free < needed and other != folder:
+def make_room(folder, others, needed):
+    """Sees to it that so many bytes are free where the folder is: what the other scenarios, by
+    their names, left when they failed goes first."""
+    for other in (folder.parent / name for name in others):
+        if shutil.disk_usage(folder).free < needed and other != folder and other.exists():
             print(f"     removing {other} to make room", flush=True)
             shutil.rmtree(other, ignore_errors=True)
     free = shutil.disk_usage(folder).free
@@ -285,11 +284,11 @@ class Weir:
 
     is_weir = True
 
-    def __init__(self, env, name="broker", tls=False, config=None, serve_args=()):
+    def __init__(self, env, name="broker", tls=False, config=None, serve_args=(), metrics=False):
         self.env = env
         self.port = free_port()
         self.tls_port = free_port() if tls else None
-        self.metrics_port = free_port()
+        self.metrics_port = free_port() if metrics else None
         self.data = env.folder / f"{name}-data"
         self.log = env.folder / f"{name}.log"
         self.config = dict(config or {})
@@ -318,8 +317,9 @@ class Weir:
         listeners = ["--listen", self.bootstrap]
         if self.tls_port:
             listeners += ["--listen", f"tls://{self.tls_bootstrap}"]
-        config = {"metrics.listen": f"{HOST}:{self.metrics_port}", **self.config}
-        settings = [f"--set={key}={value}" for key, value in config.items()]
+        settings = [f"--set={key}={value}" for key, value in self.config.items()]
+        if self.metrics_port:
+            settings.append(f"--set=metrics.listen={HOST}:{self.metrics_port}")
         serve = ["serve", "--data", self.data, *listeners, *settings, *self.serve_args]
         began = time.monotonic()
         self.process = Process([self.env.weir_binary, *serve], self.log)
@@ -341,7 +341,7 @@ class Weir:
         check(code == 0, f"a clean stop ended with {code}:\n{self.process.output()[-2000:]}")
 
     def store_figures(self):
-        """What the store tells of itself on the metrics page: name -> number."""
+        """What the store tells of itself on the page of a broker with `metrics`: name -> number."""
         page = f"http://{HOST}:{self.metrics_port}/metrics"
         with urllib.request.urlopen(page, timeout=10) as answer:
             text = answer.read().decode()

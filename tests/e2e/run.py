@@ -75,7 +75,7 @@ def run_one(name, scenario, given):
     with Watchdog(seconds_max) as watchdog:
         try:
             if given.full:
-                make_room(env.folder, getattr(scenario, "DISK_BYTES_FULL", 0))
+                make_room(env.folder, ORDER, getattr(scenario, "DISK_BYTES_FULL", 0))
             figures = scenario.run(env)
         except Failure as failure:
             error = str(failure)

@@ -128,6 +128,9 @@ impl Common {
 /// What carried the records: what stands at the end, which with `auto` is what was chosen.
 fn transport(clients: &[Client]) -> String {
     let used: BTreeSet<_> = clients.iter().flat_map(Client::transports).collect();
+    if used.is_empty() {
+        return "none left".to_owned();
+    }
     let names: Vec<_> = used.into_iter().map(Transport::scheme).collect();
     names.join("+")
 }

@@ -32,7 +32,7 @@ def run(env):
     # The broker's default, where there is enough data.
     lane_file = env.scale(8 << 20, 256 << 20)
     settings = {"store.lane.file.bytes": lane_file, "log.retention.check.interval.ms": 500}
-    with Weir(env, config=settings) as broker:
+    with Weir(env, config=settings, metrics=True) as broker:
         keepers = [f"keep-{number:03}" for number in range(KEEPERS)]
         client = ConfluentClient(broker.bootstrap)
         client.make_topics(keepers + ["deleted", "cut"], 1)
@@ -178,8 +178,7 @@ def ratio_apart(broker, live, disk, figures):
     """Disk against live bytes without the files that the lanes write now."""
     check(figures["waiting_for_rewriter"] == 0, f"the rewriter has not passed: {figures}")
     disk -= folder_bytes(broker.data, "lane-")
-    ratio = disk / (live - figures["lane_live_bytes"])
-    return ratio
+    return disk / (live - figures["lane_live_bytes"])
 
 
 def all_expired(broker, writer):

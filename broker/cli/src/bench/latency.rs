@@ -69,16 +69,14 @@ pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
     let took = began
         .elapsed()
         .saturating_sub(Duration::from_secs_f64(load.warm_up));
+    let wanted = done.all_records;
     let missing = interrupt
-        .or(last_arrivals(&mut seen, done.all_records))
+        .or(async { Ok(last_arrivals(&mut seen, wanted).await) })
         .await?;
-    if reading.is_finished() {
-        // It ends by itself only where reading failed.
-        let failed = reading
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        return Err(failed.into());
-    }
+    let Some(missing) = missing else {
+        let failed = reading.await;
+        return Err(failed.map_or_else(|e| Failure::failed(e.to_string()), Failure::from));
+    };
     reading.abort();
     let ran = Ran {
         common,
@@ -97,12 +95,16 @@ pub(crate) async fn run(args: LatencyArgs, interrupt: Interrupt) -> Outcome {
     ran.figures(latencies, Some(missing)).print(common.json)
 }
 
-/// Waits until so many records have arrived, or for a while, and tells how many have not.
-async fn last_arrivals(seen: &mut watch::Receiver<u64>, wanted: u64) -> Outcome<u64> {
+/// Waits until so many records have arrived, or for a while, and tells how many have not; nothing
+/// where the reading has ended before, which it does only when it fails.
+async fn last_arrivals(seen: &mut watch::Receiver<u64>, wanted: u64) -> Option<u64> {
     let all = seen.wait_for(|arrived| *arrived >= wanted);
-    // Both an end of the reading and the end of the patience leave some missing.
-    let _ = tokio::time::timeout(ARRIVAL_MAX, all).await;
-    Ok(wanted.saturating_sub(*seen.borrow()))
+    let waited = tokio::time::timeout(ARRIVAL_MAX, async { all.await.is_ok() }).await;
+    match waited {
+        Ok(true) => Some(0),
+        Ok(false) => None,
+        Err(_) => Some(wanted.saturating_sub(*seen.borrow())),
+    }
 }
 
 fn usable(args: &LatencyArgs) -> Outcome {
