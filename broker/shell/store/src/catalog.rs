@@ -17,7 +17,7 @@ use std::sync::Arc;
 use weir_types::StorePartition;
 
 /// Version of everything the store writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The catalog's name in the folder.
 pub(crate) const CATALOG_FILE: &str = "catalog.redb";
@@ -345,6 +345,11 @@ pub(crate) fn file_name(id: u32, row: &FileRow) -> String {
         FileRole::History => "history",
     };
     format!("{role}-{id:08}-{}.redb", row.generation)
+}
+
+/// Whether a name is that of a lane file.
+pub(crate) fn is_lane_name(name: &str) -> bool {
+    name.starts_with("lane-")
 }
 
 /// Whether a name could be one of [`file_name`]'s.

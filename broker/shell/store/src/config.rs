@@ -17,6 +17,8 @@ pub struct StoreConfig {
     pub history_file_bytes: u64,
     /// The rewriter sorts so many bytes of batches at a time.
     pub rewrite_memory_bytes: usize,
+    /// With more bytes of batches than this waiting, the rewriter no longer steps aside.
+    pub rewrite_backlog_bytes: u64,
     /// The rewriter does nothing, for tests and measurements; can be changed later.
     pub rewriter_held: bool,
     /// Budget for all caches: redb's, open files', and what is left for tails.
@@ -41,6 +43,7 @@ impl Default for StoreConfig {
             lane_entries_max: limits::LANE_ENTRIES_MAX_DEFAULT,
             history_file_bytes: limits::HISTORY_FILE_BYTES_DEFAULT,
             rewrite_memory_bytes: limits::REWRITE_MEMORY_BYTES_DEFAULT,
+            rewrite_backlog_bytes: limits::REWRITE_BACKLOG_BYTES_DEFAULT,
             rewriter_held: false,
             cache_bytes: limits::CACHE_BYTES_DEFAULT,
             pending_bytes_max: limits::PENDING_BYTES_MAX_DEFAULT,

@@ -9,6 +9,7 @@ use crate::catalog::Edit;
 use crate::core::{Core, Events, Lane};
 use crate::kv::KvError;
 use crate::layout::FileRole;
+use crate::limits::REWRITE_BACKLOG_BATCHES_MAX;
 use crate::stats::{FileStats, StoreStats};
 use std::sync::PoisonError;
 use weir_types::{
@@ -149,11 +150,24 @@ impl Core {
         catalog.close()
     }
 
+    /// Whether so much waits to be sorted that the rewriter shall not step aside any more.
+    pub(crate) fn rewriter_is_behind(&self) -> bool {
+        let (mut bytes, mut batches) = (0, 0);
+        for info in self.book().files.values() {
+            if info.row.role == FileRole::Lane && info.state == FileState::Sealed {
+                bytes += info.live_bytes;
+                batches += info.batches;
+            }
+        }
+        bytes > self.config.rewrite_backlog_bytes || batches > REWRITE_BACKLOG_BATCHES_MAX
+    }
+
     /// Numbers for metrics.
     pub(crate) fn stats(&self) -> StoreStats {
         let mut stats = StoreStats::default();
         self.counters.fill(&mut stats);
         stats.retired = self.files.has_retired();
+        stats.pool_bytes = self.disk.pool_bytes();
         stats.open_files = self.files.open_count() as u64;
         let book = self.book();
         for info in book.files.values() {

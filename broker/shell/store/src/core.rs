@@ -420,11 +420,11 @@ impl Core {
 
     /// Makes a lane file and enters it in the catalog: from then on it is part of the log.
     fn new_lane_file(&self) -> Result<LaneFile, KvError> {
-        let free = self.disk.free_bytes()?;
         let needed = self
             .config
             .lane_file_bytes
             .saturating_mul(ROOM_FILES_RESERVED);
+        let free = self.disk.make_room(needed)?;
         if free < needed {
             return Err(KvError::Io {
                 reason: format!("the disk has {free} bytes left; {needed} are kept for rewriting"),

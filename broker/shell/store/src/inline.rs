@@ -4,7 +4,7 @@
 use crate::catalog::{OpenError, SharedDisk};
 use crate::config::StoreConfig;
 use crate::core::{Core, Lane};
-use crate::disk::Disk;
+use crate::disk::{Disk, Recycler};
 use crate::queue::{Op, Queue, bytes_of};
 use crate::recover::{self, OpenReport};
 use crate::rewrite::{RewriteStep, Rewriter};
@@ -33,7 +33,8 @@ impl InlineStore {
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: StoreConfig, disk: Arc<dyn Disk>) -> Result<(Self, OpenReport), OpenError> {
-        let disk: SharedDisk = disk;
+        let disk: SharedDisk =
+            Recycler::over(disk).map_err(|error| OpenError::io("the folder", &error))?;
         let lanes = config.lanes.max(1);
         let (core, report) = recover::open(&disk, config, &recover::one_by_one)?;
         let store = Self {
@@ -122,7 +123,7 @@ impl InlineStore {
 
     /// Lets the rewriter do a bounded piece of work.
     pub fn step_rewrite(&mut self) -> RewriteStep {
-        self.rewriter.step(&self.core)
+        self.rewriter.step(&self.core, true)
     }
 
     /// Numbers for metrics.

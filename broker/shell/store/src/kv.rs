@@ -44,20 +44,18 @@ impl KvError {
 
 impl From<io::Error> for KvError {
     fn from(error: io::Error) -> Self {
-        Self::Io {
-            reason: error.to_string(),
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::damaged("the file ends too early"),
+            io::ErrorKind::InvalidData => Self::damaged(error.to_string()),
+            _ => Self::Io {
+                reason: error.to_string(),
+            },
         }
     }
 }
 
 fn translate(error: redb::Error) -> KvError {
     match error {
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            KvError::damaged("the file ends too early")
-        }
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            KvError::damaged(error.to_string())
-        }
         redb::Error::Io(error) => error.into(),
         redb::Error::PreviousIo => KvError::Io {
             reason: "the file failed before".to_owned(),

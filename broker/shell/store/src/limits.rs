@@ -69,6 +69,16 @@ pub const OPEN_FILES_MAX_DEFAULT: usize = 32;
 /// Default of the rewriter's memory, in bytes: it sorts so many bytes of batches at a time.
 pub const REWRITE_MEMORY_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
 
+/// While more than this comes in, the rewriter waits for a quieter moment.
+pub const FLOOD_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
+
+/// Default of `rewrite_backlog_bytes`: with more than this waiting to be sorted, the rewriter no
+/// longer steps aside. Until they are sorted, records are read at a lane's speed.
+pub const REWRITE_BACKLOG_BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Nor with more than this many batches waiting: their entries are in memory.
+pub const REWRITE_BACKLOG_BATCHES_MAX: u64 = 1_000_000;
+
 /// Rolled lane files the rewriter takes at once.
 pub const REWRITE_INPUTS_MAX: usize = 4;
 
@@ -86,6 +96,9 @@ pub const PENDING_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
 
 /// What a command counts for in the queue beside its batch, in bytes.
 pub(crate) const COMMAND_BYTES: usize = 64;
+
+/// Lane files that left the log and are kept to be used again.
+pub const POOL_FILES_MAX: usize = 4;
 
 /// Files' worth of room kept for the rewriter: a lane takes no new file when less is left.
 pub const ROOM_FILES_RESERVED: u64 = 2;

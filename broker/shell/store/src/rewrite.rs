@@ -86,9 +86,10 @@ enum Item {
 }
 
 impl Rewriter {
-    /// Does a bounded piece of work.
-    pub(crate) fn step(&mut self, core: &Core) -> RewriteStep {
-        match self.try_step(core) {
+    /// Does a bounded piece of work. Without `sorting` only what is quick and gives something
+    /// back: sealing (a kill then finds less to repair) and letting dead files go.
+    pub(crate) fn step(&mut self, core: &Core, sorting: bool) -> RewriteStep {
+        match self.try_step(core, sorting) {
             Ok(step) => step,
             Err(StepError { input, error }) => {
                 tracing::error!(?input, %error, "rewriting was given up; nothing is lost");
@@ -99,18 +100,21 @@ impl Rewriter {
         }
     }
 
-    fn try_step(&mut self, core: &Core) -> Result<RewriteStep, StepError> {
+    fn try_step(&mut self, core: &Core, sorting: bool) -> Result<RewriteStep, StepError> {
         if core.seal_rolled()? {
             return Ok(RewriteStep::Worked);
         }
-        if self.job.is_none() {
-            let dead = self.dead_files(core);
-            if !dead.is_empty() {
-                core.publish(&dead, Vec::new(), &BTreeMap::new())?;
-                core.sweep()?;
-                return Ok(RewriteStep::Published);
-            }
+        let dead = self.dead_files(core);
+        if !dead.is_empty() {
+            core.publish(&dead, Vec::new(), &BTreeMap::new())?;
             core.sweep()?;
+            return Ok(RewriteStep::Published);
+        }
+        core.sweep()?;
+        if !sorting {
+            return Ok(RewriteStep::Idle);
+        }
+        if self.job.is_none() {
             self.job = self.choose(core);
         }
         let Some(job) = self.job.as_mut() else {
@@ -160,7 +164,11 @@ impl Rewriter {
 
     fn dead_files(&self, core: &Core) -> BTreeMap<u32, FileRow> {
         let files = self.free_files(core).into_iter();
-        let dead = files.filter(|(_, info)| info.live_bytes == 0);
+        let mine = |id: &u32| {
+            let job = self.job.as_ref();
+            job.is_some_and(|job| job.inputs.contains_key(id))
+        };
+        let dead = files.filter(|(id, info)| info.live_bytes == 0 && !mine(id));
         dead.map(|(id, info)| (id, info.row)).collect()
     }
 

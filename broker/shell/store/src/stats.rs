@@ -58,6 +58,8 @@ pub struct StoreStats {
     pub history: FileStats,
     /// Lane files that the rewriter may take.
     pub waiting_for_rewriter: u64,
+    /// Bytes of lane files that left the log and wait to be used again.
+    pub pool_bytes: u64,
     /// Files that left the log and wait for their last reader.
     pub retired: bool,
     /// Files open now.

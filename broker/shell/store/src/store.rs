@@ -6,10 +6,10 @@
 use crate::catalog::{OpenError, SharedDisk};
 use crate::config::StoreConfig;
 use crate::core::{Core, Lane, lock};
-use crate::disk::Disk;
+use crate::disk::{Disk, Recycler};
 use crate::inline::{Split, StoreCloseError, read_partition, split};
 use crate::kv::KvError;
-use crate::limits::LANE_START_BYTES;
+use crate::limits::{FLOOD_BYTES_PER_SECOND, LANE_START_BYTES};
 use crate::queue::{Queue, bytes_of};
 use crate::recover::{self, OneLane, OpenReport};
 use crate::rewrite::{RewriteStep, Rewriter};
@@ -35,11 +35,9 @@ pub type EventSink = dyn Fn(ShardId, Vec<LogEvent>) + Send + Sync;
 /// How long the rewriter sleeps when it has nothing to do and nobody wakes it.
 const REWRITER_IDLE: Duration = Duration::from_secs(1);
 
-/// The longest the rewriter steps aside for ingest after one step.
+/// The longest the rewriter steps aside for ingest after one step, and how often it looks
+/// whether a flood is over.
 const REWRITER_YIELD_MAX: Duration = Duration::from_millis(250);
-
-/// Rolled files beyond which the rewriter no longer steps aside.
-const REWRITER_BACKLOG_FILES: u64 = 4;
 
 /// The store of a broker.
 pub struct Store {
@@ -99,7 +97,8 @@ impl Store {
         disk: Arc<dyn Disk>,
         sink: impl Fn(ShardId, Vec<LogEvent>) + Send + Sync + 'static,
     ) -> Result<(Self, OpenReport), OpenError> {
-        let disk: SharedDisk = disk;
+        let disk: SharedDisk =
+            Recycler::over(disk).map_err(|error| OpenError::io("the folder", &error))?;
         let lanes = config.lanes.max(1);
         let readers = config.readers.max(1);
         let held = config.rewriter_held;
@@ -466,9 +465,10 @@ impl Shared {
 
     fn run_rewriter(&self) {
         let mut rewriter = Rewriter::default();
+        let mut ingest = Ingest::new(&self.core);
         while let Some(held) = self.wait_for_rewrite() {
             if !held {
-                self.rewrite_until_idle(&mut rewriter);
+                self.rewrite_until_idle(&mut rewriter, &mut ingest);
             } else if let Err(error) = self.core.seal_rolled() {
                 // A rolled file is closed even then: after a kill it needs no repair.
                 tracing::warn!(%error, "a rolled file cannot be sealed");
@@ -476,15 +476,21 @@ impl Shared {
         }
     }
 
-    fn rewrite_until_idle(&self, rewriter: &mut Rewriter) {
+    fn rewrite_until_idle(&self, rewriter: &mut Rewriter, ingest: &mut Ingest) {
         loop {
             let began = Instant::now();
-            let ingest = self.core.counters.commits.load(Ordering::Relaxed);
-            if rewriter.step(&self.core) == RewriteStep::Idle {
-                return;
-            }
-            let busy = self.core.counters.commits.load(Ordering::Relaxed) != ingest;
-            if !self.step_aside(busy.then(|| began.elapsed())) {
+            let commits = self.core.counters.commits.load(Ordering::Relaxed);
+            let behind = self.core.rewriter_is_behind();
+            let sorting = behind || !ingest.is_flood(&self.core);
+            let pause = match rewriter.step(&self.core, sorting) {
+                RewriteStep::Idle if sorting => return,
+                RewriteStep::Idle => REWRITER_YIELD_MAX,
+                _ if behind || self.core.counters.commits.load(Ordering::Relaxed) == commits => {
+                    Duration::ZERO
+                }
+                _ => began.elapsed().min(REWRITER_YIELD_MAX),
+            };
+            if !self.step_aside(pause) {
                 return;
             }
         }
@@ -510,23 +516,45 @@ impl Shared {
         }
     }
 
-    /// Gives ingest the machine for as long as the last step took, unless rolled files pile up.
-    /// False when the rewriter shall stop.
-    fn step_aside(&self, took: Option<Duration>) -> bool {
+    /// Leaves the machine to ingest for so long. False when the rewriter shall stop.
+    fn step_aside(&self, pause: Duration) -> bool {
         let state = lock(&self.rewriter);
         let stop = |state: &RewriterState| state.closing || state.held;
-        let Some(took) = took else {
-            return !stop(&state);
-        };
-        if self.core.stats().waiting_for_rewriter > REWRITER_BACKLOG_FILES {
-            return !stop(&state);
-        }
-        let pause = took.min(REWRITER_YIELD_MAX);
         let waited = self
             .rewriter_wake
             .wait_timeout_while(state, pause, |state| !stop(state));
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !stop(&state)
+    }
+}
+
+/// What comes in, as the rewriter sees it: it fills the valleys and leaves the peaks alone.
+struct Ingest {
+    looked: Instant,
+    bytes: u64,
+    flood: bool,
+}
+
+impl Ingest {
+    fn new(core: &Core) -> Self {
+        Self {
+            looked: Instant::now(),
+            bytes: core.counters.committed_bytes.load(Ordering::Relaxed),
+            flood: false,
+        }
+    }
+
+    /// Whether so much comes in that sorting would slow it down.
+    fn is_flood(&mut self, core: &Core) -> bool {
+        let passed = self.looked.elapsed();
+        if passed >= REWRITER_YIELD_MAX {
+            let bytes = core.counters.committed_bytes.load(Ordering::Relaxed);
+            let rate = bytes.saturating_sub(self.bytes) as f64 / passed.as_secs_f64();
+            self.flood = rate > FLOOD_BYTES_PER_SECOND as f64;
+            self.looked = Instant::now();
+            self.bytes = bytes;
+        }
+        self.flood
     }
 }
 

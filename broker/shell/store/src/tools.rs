@@ -6,7 +6,7 @@ use crate::book::FileState;
 use crate::catalog::{OpenError, SharedDisk, file_name, is_file_name};
 use crate::config::StoreConfig;
 use crate::core::Core;
-use crate::disk::Disk;
+use crate::disk::{Disk, Recycler};
 use crate::layout::{FileRole, HEADER_KEY, INDEX_KEYS, check_piece};
 use crate::recover;
 use std::sync::Arc;
@@ -101,7 +101,8 @@ impl StoreReader {
     /// # Errors
     /// [`OpenError`].
     pub fn open(disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let disk: SharedDisk = disk;
+        let disk: SharedDisk =
+            Recycler::over(disk).map_err(|error| OpenError::io("the folder", &error))?;
         let (core, report) = recover::open_for_tools(&disk, StoreConfig::default())?;
         let known: Vec<String> = {
             let book = core.book();

@@ -194,8 +194,15 @@ fn flip_bits(sealed: bool) -> usize {
             disk.put(name, image);
         }
         let used = images[which].iter().rposition(|b| *b != 0).unwrap() as u64;
-        let range = if round % 4 < 2 { 400 } else { used };
-        disk.flip_bit(&names[which], random.below(range), random.below(8) as u8);
+        // A lane file's first page is its frame; redb's own head follows.
+        let head = [0, 4096][which];
+        let (from, range) = if round % 4 < 2 {
+            (head, 400)
+        } else {
+            (0, used)
+        };
+        let byte = from + random.below(range);
+        disk.flip_bit(&names[which], byte, random.below(8) as u8);
         let store: Arc<dyn Disk> = Arc::new(disk.clone());
         match InlineStore::open(one_lane(), store) {
             Err(OpenError::Damaged { .. } | OpenError::Version { .. }) => {
@@ -261,7 +268,8 @@ fn foreign_and_damaged_folders_are_refused() {
     drop(driver);
     let name = lane_file(&disk);
     let whole = disk.contents(&name).unwrap();
-    for len in [0, 100, 4096, whole.len() / 2] {
+    // What lies behind the length that its frame names may be missing.
+    for len in [0, 100, 4096, 20_000] {
         disk.put(&name, &whole[..len]);
         let error = open(&disk).unwrap_err();
         assert!(

@@ -4,11 +4,15 @@
 //! fail and damage on demand, for tests and the simulator. Nothing here knows what the files
 //! hold, and redb's own types never pass this seam.
 
+#[cfg(target_os = "linux")]
+mod direct;
 mod mem;
 mod real;
+mod recycle;
 
 pub use mem::{Crash, DiskCounts, MemDisk};
 pub use real::RealDisk;
+pub(crate) use recycle::Recycler;
 
 use std::{fmt::Debug, io, sync::Arc};
 
@@ -55,6 +59,21 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's.
     fn free_bytes(&self) -> io::Result<u64>;
+
+    /// Gives up what is kept only for speed until `needed` bytes can be written, as far as that
+    /// goes; answers how many can.
+    ///
+    /// # Errors
+    /// The system's.
+    fn make_room(&self, needed: u64) -> io::Result<u64> {
+        let _ = needed;
+        self.free_bytes()
+    }
+
+    /// Bytes of files that are kept only to be used again.
+    fn pool_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// One open file.

@@ -1,8 +1,10 @@
 //! The operating system's files in one folder, locked against a second process.
 //!
-//! Reads and writes go through the page cache, as redb's own file backend does. It must never
-//! give out a file by a path that leaves the folder.
+//! Reads and small writes go through the page cache, large writes around it where the system can
+//! (see `direct.rs`). It must never give out a file by a path that leaves the folder.
 
+#[cfg(target_os = "linux")]
+use super::direct::{Arena, Direct};
 use super::{Disk, DiskFile};
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -19,6 +21,8 @@ const LOCK_FILE: &str = "store.lock";
 pub struct RealDisk {
     folder: PathBuf,
     read_only: bool,
+    #[cfg(target_os = "linux")]
+    arena: Arc<Arena>,
     /// Held as long as the disk is used.
     _lock: Option<File>,
 }
@@ -39,6 +43,8 @@ impl RealDisk {
         Ok(Self {
             folder: folder.to_path_buf(),
             read_only: false,
+            #[cfg(target_os = "linux")]
+            arena: Arc::default(),
             _lock: Some(lock),
         })
     }
@@ -61,7 +67,28 @@ impl RealDisk {
         Ok(Self {
             folder: folder.to_path_buf(),
             read_only: true,
+            #[cfg(target_os = "linux")]
+            arena: Arc::default(),
             _lock: lock,
+        })
+    }
+
+    /// The same disk with every write through the page cache: for measurements, and for file
+    /// systems whose direct writes cannot be trusted.
+    #[must_use]
+    pub fn buffered(mut self) -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            self.arena = Arc::new(Arena::refusing());
+        }
+        self
+    }
+
+    fn file(&self, file: File) -> Arc<dyn DiskFile> {
+        Arc::new(RealFile {
+            file,
+            #[cfg(target_os = "linux")]
+            direct: Direct::new(Arc::clone(&self.arena)),
         })
     }
 
@@ -109,7 +136,7 @@ impl Disk for RealDisk {
             .write(true)
             .create_new(true)
             .open(self.path(name)?)?;
-        Ok(Arc::new(RealFile { file }))
+        Ok(self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -117,7 +144,7 @@ impl Disk for RealDisk {
             .read(true)
             .write(!self.read_only)
             .open(self.path(name)?)?;
-        Ok(Arc::new(RealFile { file }))
+        Ok(self.file(file))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -163,6 +190,8 @@ impl Disk for RealDisk {
 #[derive(Debug)]
 struct RealFile {
     file: File,
+    #[cfg(target_os = "linux")]
+    direct: Direct,
 }
 
 impl DiskFile for RealFile {
@@ -172,11 +201,19 @@ impl DiskFile for RealFile {
 
     #[cfg(unix)]
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if self.direct.read(&self.file, offset, out)? {
+            return Ok(());
+        }
         std::os::unix::fs::FileExt::read_exact_at(&self.file, out, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if self.direct.take(&self.file, offset, data)? {
+            return Ok(());
+        }
         std::os::unix::fs::FileExt::write_all_at(&self.file, data, offset)
     }
 
@@ -207,10 +244,19 @@ impl DiskFile for RealFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        self.direct.write_out(&self.file)?;
         self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        self.direct.write_out(&self.file)?;
         self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn close(&self) -> io::Result<()> {
+        self.direct.write_out(&self.file)
     }
 }
