@@ -342,13 +342,15 @@ type Opened = (
 /// Opens the log, whose events go to the shards' queues.
 fn open_store(config: &Config) -> Result<Opened, StartError> {
     let folder = config.data.join("log");
-    let disk: Arc<dyn Disk> =
-        Arc::new(
-            RealDisk::open(&folder).map_err(|source| StartError::Folder {
-                path: folder,
-                source,
-            })?,
-        );
+    let disk = RealDisk::open(&folder).map_err(|source| StartError::Folder {
+        path: folder,
+        source,
+    })?;
+    let disk: Arc<dyn Disk> = Arc::new(if config.direct_io {
+        disk
+    } else {
+        disk.buffered()
+    });
     let (shards, inboxes): (Vec<_>, Vec<_>) = (0..config.shards).map(|_| shard::queue()).unzip();
     let routes = shards.clone();
     let sink = move |shard: ShardId, events| {

@@ -58,6 +58,8 @@ pub struct Config {
     pub producer_expiration_ms: u64,
     /// The log on disk.
     pub store: StoreConfig,
+    /// Whether the log is written around the page cache.
+    pub direct_io: bool,
     /// The transport's limits.
     pub limits: Limits,
     /// Where metrics are served, if they are.
@@ -93,6 +95,7 @@ impl Config {
             retention_check_interval_ms: ms(settings.number("log.retention.check.interval.ms")),
             producer_expiration_ms: ms(settings.number("producer.id.expiration.ms")),
             store: store(&settings),
+            direct_io: settings.boolean("store.direct.io"),
             limits: limits(&settings),
             metrics: metrics(&settings)?,
             settings,
@@ -140,6 +143,7 @@ fn store(settings: &Settings) -> StoreConfig {
         lanes: size(settings.number("store.lanes")),
         lane_file_bytes: ms(settings.number("store.lane.file.bytes")),
         cache_bytes: size(settings.number("store.cache.bytes")),
+        rewrite_backlog_bytes: ms(settings.number("store.rewriter.backlog.bytes")),
         rewriter_held: settings.text("store.rewriter") == "hold",
         ..StoreConfig::default()
     }

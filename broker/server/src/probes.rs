@@ -28,6 +28,7 @@ fn figures(stats: &StoreStats) -> Vec<(String, i64)> {
         ("history_bytes", stats.history.bytes),
         ("history_live_bytes", stats.history.live_bytes),
         ("waiting_for_rewriter", stats.waiting_for_rewriter),
+        ("pool_bytes", stats.pool_bytes),
         ("open_files", stats.open_files),
         ("partitions", stats.partitions),
         ("partitions_offline", stats.partitions_offline),

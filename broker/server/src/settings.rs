@@ -99,6 +99,10 @@ const OWN: &[Setting] = settings! {
         "Size at which a lane takes a new file, in bytes.";
     "store.cache.bytes": number(32 << 20, i64::MAX), "268435456",
         "Memory for all caches of the store together, in bytes: recent batches, redb pages, open files.";
+    "store.direct.io": Kind::Boolean, "true",
+        "Whether the log is written around the page cache; where the file system cannot, it goes through it anyway.";
+    "store.rewriter.backlog.bytes": number(0, i64::MAX), "4294967296",
+        "While much comes in, rewriting waits for a quieter moment until so many bytes wait to be sorted.";
     "store.rewriter": Kind::Choice(&["run", "hold"]), "run",
         "Whether rolled lane files are rewritten into sorted history files; `hold` is for measurements.";
 
@@ -394,6 +398,8 @@ mod tests {
         assert_eq!(size("store.lanes"), store.lanes);
         assert_eq!(size("store.lane.file.bytes") as u64, store.lane_file_bytes);
         assert_eq!(size("store.cache.bytes"), store.cache_bytes);
+        let backlog = size("store.rewriter.backlog.bytes") as u64;
+        assert_eq!(backlog, store.rewrite_backlog_bytes);
     }
 
     #[test]
