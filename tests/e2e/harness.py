@@ -201,7 +201,8 @@ def answers(host, port, seconds=1.0):
 
 
 def folder_bytes(folder, beginning=""):
-    """What the files below a folder take on the disk, by blocks; only those whose names begin so."""
+    """What the files below a folder take on the disk, by blocks; only those whose names begin so
+    (a text, or several)."""
     total = 0
     for parent, _, files in os.walk(folder):
         for name in files:
