@@ -2,8 +2,9 @@
 //!
 //! This file picks the command and turns its outcome into one line and an exit code. It must never
 //! print anything else about a failure.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod allocator;
 mod args;
 mod base64;
 mod bench;
@@ -41,10 +42,8 @@ use interrupt::Interrupt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::set_up();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

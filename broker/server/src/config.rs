@@ -4,7 +4,6 @@
 
 use crate::settings::{Kind, Settings};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +75,7 @@ impl Config {
     pub fn from_settings(settings: Settings) -> Result<Self, ConfigError> {
         let listeners = listeners(&settings)?;
         let shards = match settings.number("shards") {
-            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             count => size(count),
         };
         let plain_role = match settings.text("plain.role") {

@@ -80,7 +80,7 @@ const OWN: &[Setting] = settings! {
     "node.id": number(0, i32::MAX as i64), "1",
         "This broker's number in the cluster; never change it once data exists.";
     "shards": number(0, 1024), "0",
-        "Threads that own partitions; 0: as many as processor cores. Nothing on disk depends on it.";
+        "Threads that own partitions; 0: one for two processor cores. Nothing on disk depends on it.";
     "plain.role": Kind::Choice(&["admin", "client"]), "admin",
         "What the principal `local`, anyone who connects to a `plain://` listener, may do.";
 

@@ -186,8 +186,8 @@ impl Direct {
     pub(super) fn take(&self, cached: &File, offset: u64, data: &[u8]) -> io::Result<bool> {
         let end = offset + data.len() as u64;
         let whole_pages = !data.is_empty()
-            && data.len() % ALIGN_BYTES == 0
-            && offset % ALIGN_BYTES as u64 == 0
+            && data.len().is_multiple_of(ALIGN_BYTES)
+            && offset.is_multiple_of(ALIGN_BYTES as u64)
             && !self.arena.refused.load(Ordering::Relaxed);
         let overlaps = self.waiting().overlapping(offset, end).is_some();
         if overlaps {
@@ -255,12 +255,12 @@ impl Direct {
             waiting.next_number
         };
         let mut waiting = self.waiting_mut();
-        let written = |_: &u64, piece: &mut Piece| piece.number < written_below;
-        let pieces: Vec<Piece> = waiting
-            .pieces
-            .extract_if(.., written)
-            .map(|(_, piece)| piece)
-            .collect();
+        let (written, later): (BTreeMap<u64, Piece>, BTreeMap<u64, Piece>) =
+            std::mem::take(&mut waiting.pieces)
+                .into_iter()
+                .partition(|(_, piece)| piece.number < written_below);
+        waiting.pieces = later;
+        let pieces: Vec<Piece> = written.into_values().collect();
         waiting.bytes -= pieces.iter().map(|piece| piece.len).sum::<usize>();
         drop(waiting);
         let blocks = pieces.into_iter().flat_map(|piece| piece.blocks);
