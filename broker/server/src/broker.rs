@@ -76,7 +76,7 @@ pub enum StartError {
     },
     /// The log has partitions, the metadata has never heard of a topic.
     #[error(
-        "{} holds {partitions} partitions, but its metadata is new: put `meta.redb` back from a backup, or use another data folder",
+        "{} holds {partitions} partitions, but its metadata is new: put the whole data folder back from a backup (an older `meta.redb` alone does not know the newest topics), or use another data folder",
         folder.display()
     )]
     MetadataLost {
@@ -153,9 +153,9 @@ impl Broker {
         let (disk, store, shards, inboxes) = opened;
         let data = config.data.clone();
         let certs = open_certificates(&config)?;
-        let mut quorum = Quorum::open(Arc::clone(&disk))?;
+        let mut quorum = Quorum::open(&disk)?;
         let clock = Clock::new();
-        delete_orphans(&store, quorum.image(), &config)?;
+        delete_rests(&store, quorum.image(), &config)?;
         register(&mut quorum, &config, clock)?;
         let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
         let threads = start_threads(
@@ -373,9 +373,10 @@ fn open_store(config: &Config) -> Result<Opened, StartError> {
     Ok((disk, Arc::new(store), shards, inboxes))
 }
 
-/// Deletes what a topic left whose deletion was agreed and then cut off by a crash. Metadata that
-/// is new would make everything such a rest, so that is refused.
-fn delete_orphans(store: &Store, image: &Image, config: &Config) -> Result<(), StartError> {
+/// Deletes what a topic left whose deletion was agreed and then cut off by a crash, and nothing
+/// else: a partition that the metadata does not explain may be newer than the metadata, which
+/// somebody put back from a backup, and its records were acknowledged.
+fn delete_rests(store: &Store, image: &Image, config: &Config) -> Result<(), StartError> {
     let all = store.partition_sizes();
     if !image.has_cluster_id() && !all.is_empty() {
         return Err(StartError::MetadataLost {
@@ -383,28 +384,27 @@ fn delete_orphans(store: &Store, image: &Image, config: &Config) -> Result<(), S
             partitions: all.len(),
         });
     }
-    let known = |topic, index| {
-        image
+    let mut rests = Vec::new();
+    for (topic, index, partition, bytes) in all {
+        let known = image
             .topic(topic)
-            .and_then(|topic| topic.partition(index))
-            .is_some()
-    };
-    let orphans: Vec<_> = all
-        .into_iter()
-        .filter(|(topic, index, ..)| !known(*topic, *index))
-        .map(|(_, _, partition, _)| partition)
-        .collect();
-    if !orphans.is_empty() {
-        tracing::info!(
-            count = orphans.len(),
-            "deleting partitions of topics that are gone"
-        );
-        store.submit(
-            ShardId(0),
-            LogCommand::Delete {
-                partitions: orphans,
-            },
-        );
+            .is_some_and(|topic| topic.partition(index).is_some());
+        if known {
+            continue;
+        }
+        if image.was_deleted(topic) {
+            rests.push(partition);
+        } else {
+            tracing::warn!(
+                %topic, partition = index.0, bytes,
+                "a partition that the metadata does not know is kept and not served; if an older `meta.redb` was put back, put the whole data folder back instead"
+            );
+        }
+    }
+    if !rests.is_empty() {
+        let count = rests.len();
+        tracing::info!(count, "deleting what is left of deleted topics");
+        store.submit(ShardId(0), LogCommand::Delete { partitions: rests });
     }
     Ok(())
 }

@@ -148,3 +148,34 @@ async fn a_log_whose_metadata_is_gone_is_not_taken_for_rests() {
     std::fs::rename(folder.path().join("kept"), &meta).expect("put back");
     start(folder.path()).await.shutdown().await;
 }
+
+/// An older `meta.redb` does not know the newest topic: its records stay, and are there again
+/// with the right metadata. What a deleted topic left goes.
+#[tokio::test]
+async fn older_metadata_deletes_no_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let meta = folder.path().join("data/log/meta.redb");
+    let (older, newer) = (folder.path().join("older"), folder.path().join("newer"));
+    start(folder.path()).await.shutdown().await;
+    std::fs::copy(&meta, &older).expect("kept");
+
+    let broker = start(folder.path()).await;
+    let quic = client(&broker, TransportChoice::Quic).await;
+    quic.admin()
+        .create_topic(NewTopic::new("orders", 2))
+        .await
+        .expect("made");
+    produce(&quic, 0, 20).await;
+    quic.close();
+    broker.shutdown().await;
+    std::fs::copy(&meta, &newer).expect("kept");
+
+    std::fs::copy(&older, &meta).expect("put back");
+    start(folder.path()).await.shutdown().await;
+    std::fs::copy(&newer, &meta).expect("put back");
+    let broker = start(folder.path()).await;
+    let quic = client(&broker, TransportChoice::Quic).await;
+    assert_eq!(consume(&quic, 20).await, expected(20));
+    quic.close();
+    broker.shutdown().await;
+}

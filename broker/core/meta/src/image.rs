@@ -3,9 +3,9 @@
 //! An image is handed around behind an `Arc` and never changes under a reader; only whoever owns
 //! it applies records. It must never hold anything that is not in the records.
 
-use crate::record::MetaRecord;
+use crate::{limits::DELETED_TOPICS_MAX, record::MetaRecord};
 use alloc::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     string::String,
     sync::Arc,
     vec::Vec,
@@ -90,6 +90,7 @@ pub struct Image {
     brokers: BTreeMap<BrokerId, Broker>,
     topics: BTreeMap<TopicId, Arc<Topic>>,
     names: BTreeMap<Arc<str>, TopicId>,
+    deleted: VecDeque<TopicId>,
     defaults: BTreeMap<Arc<str>, String>,
     next_producer_id: i64,
     partition_count: usize,
@@ -162,6 +163,13 @@ impl Image {
         self.names.get(name).and_then(|id| self.topics.get(id))
     }
 
+    /// Whether the deletion of this topic was agreed, among the last [`DELETED_TOPICS_MAX`]. A topic
+    /// that is neither here nor known may be newer than this image.
+    #[must_use]
+    pub fn was_deleted(&self, id: TopicId) -> bool {
+        self.deleted.contains(&id)
+    }
+
     /// The cluster's own defaults of topic settings, by the topics' names for them.
     #[must_use]
     pub const fn defaults(&self) -> &BTreeMap<Arc<str>, String> {
@@ -183,7 +191,8 @@ impl Image {
         self.applied = index;
     }
 
-    /// Applies one record. A record that speaks of a topic that is gone changes nothing.
+    /// Applies one record. A record that speaks of a topic that is gone changes nothing but that a
+    /// deletion is remembered.
     pub fn apply(&mut self, record: &MetaRecord) {
         match record {
             MetaRecord::Cluster { id } => self.cluster_id = Some(id.clone()),
@@ -272,13 +281,19 @@ impl Image {
     fn apply_deleted(&mut self, id: TopicId) {
         if let Some(topic) = self.topics.get(&id) {
             self.names.remove(&*topic.name.clone());
-            self.drop_topic(id);
         }
+        self.drop_topic(id);
     }
 
     fn drop_topic(&mut self, id: TopicId) {
         if let Some(topic) = self.topics.remove(&id) {
             self.partition_count -= topic.partitions.len();
+        }
+        if !self.deleted.contains(&id) {
+            self.deleted.push_back(id);
+        }
+        if self.deleted.len() > DELETED_TOPICS_MAX {
+            self.deleted.pop_front();
         }
     }
 
@@ -309,6 +324,8 @@ impl Image {
                 next: self.next_producer_id,
             });
         }
+        let deleted = self.deleted.iter();
+        records.extend(deleted.map(|id| MetaRecord::TopicDeleted { id: *id }));
         for topic in self.topics.values() {
             topic_records(topic, &mut records);
         }

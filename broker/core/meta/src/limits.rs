@@ -23,3 +23,7 @@ pub const LISTENERS_MAX: usize = 64;
 
 /// The longest string in a record, in bytes; nothing that `decide` accepts is longer.
 pub const STRING_BYTES_MAX: usize = 64 * 1024;
+
+/// How many deleted topics the image remembers, the latest ones. What their logs left after a crash
+/// may go at the next start; what no record explains may not.
+pub const DELETED_TOPICS_MAX: usize = 4_096;
