@@ -29,7 +29,7 @@ impl Core {
             for located in &stretch.batches {
                 let meta = &located.meta;
                 let bytes = u64::from(meta.size_bytes);
-                let too_old = older_than.is_some_and(|time| meta.max_timestamp < time);
+                let too_old = older_than.is_some_and(|time| age_from(meta) < time);
                 let left = size.saturating_sub(bytes);
                 let too_many = bytes_max.is_some_and(|max| left >= max);
                 if !(too_old || too_many) || meta.next_offset() > below {
@@ -66,5 +66,15 @@ impl Core {
             stretch.and_then(|s| s.batches.first().map(|located| located.meta.base_offset))
         };
         Ok(base.map_or(to, |base| base.min(to).max(start)))
+    }
+}
+
+/// The time that says how old a batch is: its largest timestamp, or where its records have none
+/// the time it was appended at, as Kafka falls back to when a segment was last written.
+fn age_from(meta: &BatchMeta) -> TimestampMs {
+    if meta.max_timestamp < TimestampMs(0) {
+        meta.appended_at
+    } else {
+        meta.max_timestamp
     }
 }

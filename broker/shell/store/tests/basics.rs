@@ -165,3 +165,40 @@ fn marks_are_answered_and_survive() {
     driver.append(a, batch(30, 1, b"gap", 50));
     assert!(matches!(driver.run()[..], [LogEvent::Offline { .. }]));
 }
+
+/// I-STO-13: records without timestamps age from when they were appended.
+#[test]
+fn batches_without_timestamps_are_kept_as_long_as_others() {
+    let disk = MemDisk::new();
+    let mut driver = Driver::open(&disk, small());
+    let (a, _) = driver.open_partition(1, 0).unwrap();
+    for (base, appended_at) in [(0, 1000), (1, 2000), (2, 3000)] {
+        let (batch, mut meta) = batch(base, 1, b"timeless", -1);
+        meta.appended_at = TimestampMs(appended_at);
+        driver.append(a, (batch, meta));
+    }
+    driver.run();
+    let retain = |driver: &mut Driver, older_than| {
+        driver.submit(LogCommand::Retain {
+            partition: a,
+            older_than: Some(TimestampMs(older_than)),
+            bytes_max: None,
+            below: Offset(3),
+        });
+        driver.run()
+    };
+    assert!(retain(&mut driver, 1000).is_empty());
+    for crash in [false, true] {
+        if crash {
+            disk.crash(Crash::Forget);
+            driver = Driver::open(&disk, small());
+        }
+        let (older_than, start) = if crash { (3000, 2) } else { (2000, 1) };
+        let (_, before) = driver.open_partition(1, 0).unwrap();
+        let events = retain(&mut driver, older_than);
+        assert!(
+            matches!(events[..], [LogEvent::StartMoved { start: s, .. }] if s == Offset(start)),
+            "{before:?}: {events:?}"
+        );
+    }
+}

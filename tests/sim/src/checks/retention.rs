@@ -26,7 +26,12 @@ pub fn bound(
     let live = live.filter(|meta| meta.last_offset >= part.start);
     let mut left: u64 = live.clone().map(|meta| u64::from(meta.size_bytes)).sum();
     for meta in live {
-        let old = older_than.is_some_and(|time| meta.max_timestamp < time);
+        // A batch whose records have no timestamps is as old as its stay in the log.
+        let time = match meta.max_timestamp {
+            TimestampMs::NONE => meta.appended_at,
+            time => time,
+        };
+        let old = older_than.is_some_and(|oldest| time < oldest);
         let many = bytes_max.is_some_and(|most| left > most);
         if meta.next_offset() > below || !(old || many || meta.last_offset < start) {
             break;

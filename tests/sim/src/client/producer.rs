@@ -36,6 +36,9 @@ const PRODUCE_IDS_FROM: i16 = 13;
 /// Bytes of batches that all producers of a run make, at most: oracle and disk keep them in memory.
 const MADE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// Batches whose records have no timestamps.
+const TIMELESS_PERCENT: u64 = 5;
+
 /// The pause after an error, in milliseconds.
 const BACKOFF_MS: u64 = 20;
 
@@ -217,7 +220,11 @@ impl Producer {
             sequence: lane.next_sequence,
         };
         let count = i32::try_from(sizes.len()).expect("a batch has few records");
-        let time = TimestampMs(context.now.wall.0 - context.random.between(0, 50).cast_signed());
+        let time = if context.random.percent(TIMELESS_PERCENT) {
+            TimestampMs::NONE
+        } else {
+            TimestampMs(context.now.wall.0 - context.random.between(0, 50).cast_signed())
+        };
         let bytes = batch(lane.id, lane.next_counter, &sizes, from, time);
         context.truth.made_bytes += bytes.len() as u64;
         lane.queue.push_back(OutBatch {

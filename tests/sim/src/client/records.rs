@@ -65,7 +65,10 @@ pub fn batch(lane: LaneId, first: u64, sizes: &[usize], from: From, time: Timest
     let mut builder = BatchBuilder::new(time);
     for (counter, size) in (first..).zip(sizes) {
         let value = value(RecordKey { lane, counter }, *size);
-        let later = i64::try_from(counter % 3).unwrap_or(0);
+        let later = match time {
+            TimestampMs::NONE => 0,
+            _ => i64::try_from(counter % 3).unwrap_or(0),
+        };
         builder.push(TimestampMs(time.0 + later), None, Some(&value), &[]);
     }
     builder.finish(match from.producer {

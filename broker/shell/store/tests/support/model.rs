@@ -97,7 +97,12 @@ impl Log {
         let mut to = self.start;
         for (meta, bytes) in self.live() {
             let left = size - bytes.len() as u64;
-            let old = older_than.is_some_and(|time| meta.max_timestamp.0 < time);
+            // Records without timestamps are as old as their stay in the log.
+            let time = match meta.max_timestamp.0 {
+                -1 => meta.appended_at.0,
+                time => time,
+            };
+            let old = older_than.is_some_and(|oldest| time < oldest);
             let many = bytes_max.is_some_and(|max| left >= max);
             if !(old || many) || meta.next_offset().0 > below {
                 break;
@@ -266,7 +271,9 @@ impl World {
             part.sequence += count;
             part.epoch += i32::from(random.below(8) == 0);
             part.time += random.below(30) as i64 - 3;
-            let (batch, meta) = batch_of(log.end, count, &payload, part.time, producer, part.epoch);
+            let time = if random.below(8) == 0 { -1 } else { part.time };
+            let (batch, mut meta) = batch_of(log.end, count, &payload, time, producer, part.epoch);
+            meta.appended_at = TimestampMs(part.time);
             log.append(meta, bytes_of(&batch));
             let answer = Answer::Flushed(log.end);
             part.push(log.clone(), answer);
