@@ -552,6 +552,7 @@ impl Core {
             Ok(kv) => self.files.pin(id, OpenFile::new(kv)),
             Err(error) => {
                 tracing::error!(file = id, %error, "the file cannot be read until a restart");
+                self.files.release(id);
             }
         }
     }

@@ -214,3 +214,6 @@ pub(crate) fn split(command: LogCommand) -> Split {
         control => Split::Control(control),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,11 +240,15 @@ impl Kv {
 pub(crate) struct Front(Arc<Shared>);
 
 impl Front {
-    /// Refuses every later write of the handle, and answers the first bytes of the file as the
-    /// last sync that worked left them: a view through them needs the rest to stay as it is.
+    /// Refuses every later write, sync and new length of the handle, its close included, and
+    /// answers the first bytes of the file as the last sync that worked left them: a view through
+    /// them needs the rest to stay as it is. A write that is on its way is waited for.
     pub(crate) fn freeze(&self) -> Vec<u8> {
         let mut heads = self.0.heads();
         heads.frozen = true;
+        if let Err(error) = self.0.file.close() {
+            tracing::warn!(%error, "closing a file that failed");
+        }
         heads.durable.clone()
     }
 }
@@ -387,21 +391,25 @@ impl Shared {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses a change of a file that is only read now.
-    fn changeable(&self) -> io::Result<()> {
-        if self.heads().frozen {
+    /// What is held through a change of the file, so that none is on its way when it is frozen;
+    /// refused for a file that is only read now.
+    fn change(&self) -> io::Result<MutexGuard<'_, Heads>> {
+        let heads = self.heads();
+        if heads.frozen {
             return Err(io::Error::other("the file is not written any more"));
         }
-        Ok(())
+        Ok(heads)
     }
+}
 
-    fn note_head(&self, offset: u64, data: &[u8]) {
+impl Heads {
+    fn note(&mut self, offset: u64, data: &[u8]) {
         let Ok(offset) = usize::try_from(offset) else {
             return;
         };
         if offset < HEAD_BYTES {
             let count = data.len().min(HEAD_BYTES - offset);
-            self.heads().written[offset..offset + count].copy_from_slice(&data[..count]);
+            self.written[offset..offset + count].copy_from_slice(&data[..count]);
         }
     }
 }
@@ -432,7 +440,7 @@ impl StorageBackend for Backend {
                 Ok(())
             }
             None => {
-                self.0.changeable()?;
+                let _heads = self.0.change()?;
                 self.0.file.set_len(len)
             }
         }
@@ -442,9 +450,8 @@ impl StorageBackend for Backend {
         if self.0.overlay.is_some() {
             return Ok(());
         }
-        self.0.changeable()?;
+        let mut heads = self.0.change()?;
         self.0.file.sync()?;
-        let mut heads = self.0.heads();
         heads.durable = heads.written.clone();
         Ok(())
     }
@@ -454,11 +461,12 @@ impl StorageBackend for Backend {
             lock(overlay).write(offset, data);
             return Ok(());
         }
-        self.0.changeable()?;
-        self.0.note_head(offset, data);
+        let mut heads = self.0.change()?;
+        heads.note(offset, data);
         self.0.file.write_at(offset, data)
     }
 
+    /// Never writes: redb has synced before it closes, or could not.
     fn close(&self) -> io::Result<()> {
         self.0.file.close()
     }
@@ -540,5 +548,58 @@ impl Overlay {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk, MemDisk, RealDisk};
+
+    /// A handle that failed writes nothing any more, neither when it is dropped nor when it is
+    /// closed.
+    #[test]
+    fn a_frozen_handle_never_writes() {
+        let disk = MemDisk::new();
+        let kv = Kv::open(disk.create("file").unwrap(), 1 << 20).unwrap();
+        kv.write(|change| change.put(1, &[1; 5000])).unwrap();
+        kv.write_without_sync(|change| change.put(2, &[2; 5000]))
+            .unwrap();
+        let before = disk.contents("file");
+        let head = kv.front().freeze();
+        assert!(kv.write(|change| change.put(3, &[3; 5000])).is_err());
+        drop(kv);
+        assert_eq!(disk.contents("file"), before);
+        let file = disk.open("file").unwrap();
+        let kv = Kv::open_overlaid(file, 1 << 20, Some(head)).unwrap();
+        let found = kv.read(|view| Ok((view.get(1, |v| v.len())?, view.get(2, |v| v.len())?)));
+        assert_eq!(found.unwrap(), (Some(5000), None));
+    }
+
+    /// What waits for a sync that never came does not reach a file that may be another's by then.
+    #[test]
+    fn what_was_not_synced_is_dropped_when_a_file_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(folder.path()).unwrap();
+        let file = disk.create("file").unwrap();
+        file.write_at(0, &[1; 65536]).unwrap();
+        file.sync().unwrap();
+        let other = disk.open("file").unwrap();
+        let backend = Backend(Shared::new(other, None).unwrap());
+        backend.write(0, &[2; 65536]).unwrap();
+        let front = Front(Arc::clone(&backend.0));
+        front.freeze();
+        assert!(backend.write(0, &[3; 65536]).is_err());
+        assert!(backend.sync_data().is_err());
+        file.write_at(0, &[4; 65536]).unwrap();
+        file.sync().unwrap();
+        let mut out = [0; 10];
+        backend.read(30_000, &mut out).unwrap();
+        backend.close().unwrap();
+        drop(backend);
+        assert_eq!(
+            std::fs::read(folder.path().join("file")).unwrap(),
+            [4; 65536]
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Every limit of the store, with its unit in its name. Only constants; what is settable stands
 //! in `StoreConfig` and takes its default from here.
 
+use std::time::Duration;
+
 /// The largest value in a lane or history file, in bytes. redb gives a value a run of pages that
 /// is a power of two; with its own header a value of exactly 2^18 would take twice its size.
 pub const VALUE_BYTES_MAX: usize = (1 << VALUE_PAGE_BITS) - VALUE_MARGIN_BYTES;
@@ -102,5 +104,32 @@ pub const POOL_FILES_MAX: usize = 4;
 
 /// Files' worth of room kept for the rewriter: a lane takes no new file when less is left.
 pub const ROOM_FILES_RESERVED: u64 = 2;
+
+/// How often a read looks again when a file left the log under it, or was opened anew.
+pub(crate) const READ_TRIES: usize = 4;
+
+/// Bytes of batches whose index is looked at in one step when searching by time.
+pub(crate) const FIND_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of batches whose index retention looks at in one step.
+pub(crate) const RETAIN_STEP_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of batches that a tool reads in one step.
+pub(crate) const VISIT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that may wait in one file before they are written without a sync.
+#[cfg(target_os = "linux")]
+pub(crate) const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Blocks of 32 KB kept for the next writes around the page cache.
+#[cfg(target_os = "linux")]
+pub(crate) const ARENA_BLOCKS_MAX: usize = 512;
+
+/// How long the rewriter sleeps when it has nothing to do and nobody wakes it.
+pub(crate) const REWRITER_IDLE: Duration = Duration::from_secs(1);
+
+/// The longest the rewriter steps aside for ingest after one step, and how often it looks
+/// whether a flood is over.
+pub(crate) const REWRITER_YIELD_MAX: Duration = Duration::from_millis(250);
 
 const _: () = assert!(VALUE_BYTES_MAX < 1 << 18);

@@ -4,10 +4,8 @@
 //! Reads indexes, never batches; changes nothing.
 
 use crate::core::Core;
+use crate::limits::RETAIN_STEP_BYTES;
 use weir_types::{BatchMeta, Offset, StorePartition, TimestampMs, log::ReadError};
-
-/// Bytes of batches looked at in one step.
-const STEP_BYTES: usize = 64 * 1024 * 1024;
 
 impl Core {
     /// The start after dropping the oldest whole batches that are too old or too many, stopping
@@ -25,7 +23,7 @@ impl Core {
             (part.start, part.size_bytes())
         };
         let mut at = start;
-        'steps: while let Some(stretch) = self.stretch(partition, at, STEP_BYTES)? {
+        'steps: while let Some(stretch) = self.stretch(partition, at, RETAIN_STEP_BYTES)? {
             for located in &stretch.batches {
                 let meta = &located.meta;
                 let bytes = u64::from(meta.size_bytes);

@@ -10,6 +10,7 @@ use crate::files::OpenFile;
 use crate::history::read_block;
 use crate::kv::{KvError, View};
 use crate::layout::{Place, piece_at, piece_data};
+use crate::limits::{FIND_BYTES, READ_TRIES};
 use crate::rows::{Block, FileRow};
 use crate::stats::Counters;
 use bytes::Bytes;
@@ -19,9 +20,6 @@ use weir_types::{
     log::{ReadError, StoredBatch},
     producer::ProducerTable,
 };
-
-/// How often a read looks again when a file left the log under it.
-const TRIES: usize = 4;
 
 /// Batches that follow one another in one file.
 #[derive(Debug)]
@@ -71,7 +69,7 @@ impl Core {
         from: Offset,
         bytes_max: usize,
     ) -> Result<Option<Stretch>, ReadError> {
-        let mut tries = TRIES;
+        let mut tries = READ_TRIES;
         loop {
             let next = self.next(partition, from, bytes_max)?;
             let result = match next {
@@ -191,6 +189,7 @@ impl Core {
         let mut found = Vec::new();
         let mut at = from;
         let mut left = bytes_max;
+        let mut tries = READ_TRIES;
         while at < below && (left > 0 || found.is_empty()) {
             let Some(mut stretch) = self.stretch(partition, at, left)? else {
                 break;
@@ -213,7 +212,7 @@ impl Core {
                     checked => checked?,
                 }
             }
-            at = last.meta.next_offset();
+            let next = last.meta.next_offset();
             let bytes: usize = stretch
                 .batches
                 .iter()
@@ -222,8 +221,16 @@ impl Core {
             if bytes > left && !found.is_empty() {
                 break;
             }
+            match self.fetch(&stretch) {
+                Ok(batches) => found.extend(batches),
+                Err(_) if tries > 0 && self.is_elsewhere(partition, &stretch) => {
+                    tries -= 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             left = left.saturating_sub(bytes);
-            found.extend(self.fetch(&stretch)?);
+            at = next;
         }
         Counters::add(&self.counters.reads, 1);
         let bytes: usize = found.iter().map(StoredBatch::size_bytes).sum();
@@ -247,6 +254,17 @@ impl Core {
             });
         }
         Ok(())
+    }
+
+    /// Whether the batches of a stretch lie in another file by now, or its file was opened anew
+    /// because its handle failed.
+    pub(crate) fn is_elsewhere(&self, partition: StorePartition, stretch: &Stretch) -> bool {
+        let first = stretch.batches.first();
+        let again = first.map(|first| self.stretch(partition, first.meta.base_offset, 1));
+        match again {
+            Some(Ok(Some(again))) => !Arc::ptr_eq(&again.lease, &stretch.lease),
+            _ => true,
+        }
     }
 
     /// Copies the batches of a stretch out of its file and checks each.
@@ -286,6 +304,7 @@ impl Core {
             let part = book.parts.get(&partition).ok_or(ReadError::NotOpen)?;
             part.start
         };
+        let mut tries = READ_TRIES;
         loop {
             at = self.skip_older(partition, at, timestamp)?;
             if at >= below {
@@ -310,7 +329,14 @@ impl Core {
                     batches: vec![*hit],
                     ..stretch
                 };
-                return Ok(self.fetch(&one)?.into_iter().next());
+                match self.fetch(&one) {
+                    Ok(batches) => return Ok(batches.into_iter().next()),
+                    Err(_) if tries > 0 && self.is_elsewhere(partition, &one) => {
+                        tries -= 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             at = next;
         }
@@ -471,9 +497,6 @@ impl Core {
         }
     }
 }
-
-/// Bytes of batches looked at in one step when searching by time.
-const FIND_BYTES: usize = 4 * 1024 * 1024;
 
 /// The batches of an index block with their places.
 pub(crate) fn located(block: &Block) -> impl Iterator<Item = Located> {

@@ -9,7 +9,7 @@ use crate::core::{Core, Lane, lock};
 use crate::disk::{Disk, Recycler};
 use crate::inline::{Split, StoreCloseError, read_partition, split};
 use crate::kv::KvError;
-use crate::limits::{FLOOD_BYTES_PER_SECOND, LANE_START_BYTES};
+use crate::limits::{FLOOD_BYTES_PER_SECOND, LANE_START_BYTES, REWRITER_IDLE, REWRITER_YIELD_MAX};
 use crate::queue::{Queue, bytes_of};
 use crate::recover::{self, OneLane, OpenReport};
 use crate::rewrite::{RewriteStep, Rewriter};
@@ -31,13 +31,6 @@ use weir_types::{
 
 /// Where events go: the route of the command, and what happened, in order.
 pub type EventSink = dyn Fn(ShardId, Vec<LogEvent>) + Send + Sync;
-
-/// How long the rewriter sleeps when it has nothing to do and nobody wakes it.
-const REWRITER_IDLE: Duration = Duration::from_secs(1);
-
-/// The longest the rewriter steps aside for ingest after one step, and how often it looks
-/// whether a flood is over.
-const REWRITER_YIELD_MAX: Duration = Duration::from_millis(250);
 
 /// The store of a broker.
 pub struct Store {

@@ -8,6 +8,7 @@ use crate::config::StoreConfig;
 use crate::core::Core;
 use crate::disk::{Disk, Recycler};
 use crate::layout::{FileRole, HEADER_KEY, INDEX_KEYS, check_piece};
+use crate::limits::VISIT_BYTES_MAX;
 use crate::recover;
 use std::sync::Arc;
 use weir_types::{
@@ -182,7 +183,7 @@ impl StoreReader {
         mut visit: impl FnMut(DumpedBatch) -> bool,
     ) -> Result<(), ReadError> {
         let mut at = from;
-        while let Some(stretch) = self.core.stretch(partition, at, VISIT_BYTES)? {
+        while let Some(stretch) = self.core.stretch(partition, at, VISIT_BYTES_MAX)? {
             for one in stretch.one_by_one() {
                 let Some(located) = one.batches.first().copied() else {
                     continue;
@@ -271,6 +272,3 @@ impl StoreReader {
         walked.map_err(|error| error.to_string())
     }
 }
-
-/// Bytes of batches looked up at a time.
-const VISIT_BYTES: usize = 1024 * 1024;

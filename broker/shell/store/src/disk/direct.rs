@@ -1,6 +1,6 @@
 //! Large writes around the page cache: the pages redb writes are collected in aligned blocks and
 //! sorted; when the file is synced, neighbours go to the disk together, with O_DIRECT where
-//! they make 32 KB or more.
+//! they make 32 KB or more. What was not synced when the file is closed is dropped.
 //!
 //! The page cache costs a copy, a page and write-back for each 4 KB, none of which a log needs
 //! that is synced at once. What stands alone and is small (branches, headers) goes through the
@@ -9,6 +9,7 @@
 //! waits here is served from here. It must never hand a byte to the disk out of order with an
 //! overlapping one: an overlap writes out first what waits.
 
+use crate::limits::{ARENA_BLOCKS_MAX, WAITING_BYTES_MAX};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -28,12 +29,6 @@ const BLOCK_BYTES: usize = 32 * 1024;
 
 /// What O_DIRECT asks of offsets and lengths, on every device of today.
 const ALIGN_BYTES: usize = 4096;
-
-/// Bytes that may wait in one file before they are written without a sync.
-const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Blocks the arena keeps for the next writes.
-const ARENA_BLOCKS_MAX: usize = 512;
 
 /// Buffers one system call takes (IOV_MAX of Linux).
 const SLICES_MAX: usize = 1024;
@@ -266,6 +261,16 @@ impl Direct {
         let blocks = pieces.into_iter().flat_map(|piece| piece.blocks);
         self.arena.give_back(blocks);
         Ok(())
+    }
+
+    /// Forgets what waits.
+    pub(super) fn discard(&self) {
+        let mut waiting = self.waiting_mut();
+        let pieces = std::mem::take(&mut waiting.pieces);
+        waiting.bytes = 0;
+        drop(waiting);
+        let blocks = pieces.into_values().flat_map(|piece| piece.blocks);
+        self.arena.give_back(blocks);
     }
 
     /// The file opened for direct writes, or nothing where that cannot be.

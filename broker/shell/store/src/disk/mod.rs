@@ -104,7 +104,8 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The system's.
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
 
-    /// Makes the file so long; new bytes are zero.
+    /// Makes the file so long. Nobody may rely on what new bytes hold: zero, or in a file that is
+    /// used again what its life before left there.
     ///
     /// # Errors
     /// The system's.
@@ -116,7 +117,8 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The system's.
     fn sync(&self) -> io::Result<()>;
 
-    /// Called once, when nobody will use the file again.
+    /// Called when nothing will be written through this handle any more, perhaps again: what was
+    /// not synced may be dropped. Reads go on.
     ///
     /// # Errors
     /// The system's.

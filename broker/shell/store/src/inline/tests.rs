@@ -1,0 +1,78 @@
+//! What only the inside of the store can be asked about: which file a read is served from when
+//! another fails under it.
+
+use super::*;
+use crate::disk::MemDisk;
+use bytes::Bytes;
+use weir_types::{
+    Batch, BatchHeader, BatchMeta, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence, TimestampMs, TopicId,
+    batch::{HEADER_BYTES, write_header},
+};
+
+const ROUTE: ShardId = ShardId(0);
+
+fn append(store: &mut InlineStore, partition: StorePartition, base: i64) -> Vec<LogEvent> {
+    let mut bytes = vec![base as u8; HEADER_BYTES + 500];
+    let header = BatchHeader {
+        base_offset: Offset(base),
+        size_bytes: bytes.len(),
+        leader_epoch: LeaderEpoch(0),
+        crc: 0,
+        attributes: 0,
+        last_offset_delta: 0,
+        base_timestamp: TimestampMs(base),
+        max_timestamp: TimestampMs(base),
+        producer_id: ProducerId(-1),
+        producer_epoch: ProducerEpoch(-1),
+        base_sequence: Sequence(-1),
+        record_count: 1,
+    };
+    write_header(&mut bytes, &header);
+    let batch = Batch::parse(&Bytes::from(bytes)).unwrap();
+    let meta = BatchMeta::of(&batch.header(), TimestampMs(base));
+    store.submit(
+        ROUTE,
+        LogCommand::Append {
+            partition,
+            batch,
+            meta,
+        },
+    );
+    let events = store.step_all();
+    events.into_iter().map(|(_, event)| event).collect()
+}
+
+fn opened(disk: &MemDisk) -> (InlineStore, StorePartition) {
+    let config = StoreConfig {
+        lanes: 1,
+        lane_file_bytes: 1 << 16,
+        ..StoreConfig::default()
+    };
+    let (mut store, _) = InlineStore::open(config, Arc::new(disk.clone())).unwrap();
+    let replicas = vec![(TopicId([1; 16]), PartitionIndex(0))];
+    store.submit(ROUTE, LogCommand::Open { replicas });
+    match store.step_all().pop() {
+        Some((_, LogEvent::Opened { partition, .. })) => (store, partition),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// I-STO-8: a read whose file failed under it looks in the book again; one whose file is damaged
+/// does not.
+#[test]
+fn a_read_looks_again_when_its_file_failed() {
+    let disk = MemDisk::new();
+    let (mut store, partition) = opened(&disk);
+    append(&mut store, partition, 0);
+    let stretch = store.core.stretch(partition, Offset(0), 1).unwrap();
+    let stretch = stretch.unwrap();
+    assert_eq!(store.core.fetch(&stretch).unwrap().len(), 1);
+    assert!(!store.core.is_elsewhere(partition, &stretch));
+    disk.fail_sync(1);
+    let events = append(&mut store, partition, 1);
+    assert!(matches!(events[..], [LogEvent::Failed { .. }]));
+    assert!(store.core.is_elsewhere(partition, &stretch));
+    let again = store.core.stretch(partition, Offset(0), 1).unwrap();
+    assert_eq!(store.core.fetch(&again.unwrap()).unwrap().len(), 1);
+}
