@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 use super::direct::{Arena, Direct};
 use super::{Disk, DiskFile};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
@@ -89,6 +91,8 @@ impl RealDisk {
             file,
             #[cfg(target_os = "linux")]
             direct: Direct::new(Arc::clone(&self.arena)),
+            #[cfg(target_os = "linux")]
+            ahead: ReadAhead::default(),
         })
     }
 
@@ -192,6 +196,50 @@ struct RealFile {
     file: File,
     #[cfg(target_os = "linux")]
     direct: Direct,
+    #[cfg(target_os = "linux")]
+    ahead: ReadAhead,
+}
+
+/// Notices who reads a file from front to back and asks the system for what comes next: its own
+/// read-ahead ends after half a value of the log.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Default)]
+struct ReadAhead {
+    /// Where the last large read ended.
+    read_end: AtomicU64,
+    /// What was asked for ends here.
+    asked_end: AtomicU64,
+}
+
+#[cfg(target_os = "linux")]
+impl ReadAhead {
+    /// Small pages may lie between two values; a gap beyond this is a jump.
+    const GAP_BYTES: u64 = 64 * 1024;
+    /// Reads below this are branches of a tree.
+    const READ_BYTES_MIN: usize = 32 * 1024;
+    /// How much is asked for at a time.
+    const BYTES: u64 = 2 * 1024 * 1024;
+
+    /// Two readers at once may hide each other's order: that costs speed and nothing else.
+    fn note(&self, file: &File, offset: u64, len: usize) {
+        if len < Self::READ_BYTES_MIN {
+            return;
+        }
+        let end = offset + len as u64;
+        let before = self.read_end.swap(end, Ordering::Relaxed);
+        if before == 0 || offset < before || offset - before > Self::GAP_BYTES {
+            self.asked_end.store(0, Ordering::Relaxed);
+            return;
+        }
+        let asked = self.asked_end.load(Ordering::Relaxed).max(end);
+        if asked - end >= Self::BYTES / 2 {
+            return;
+        }
+        self.asked_end.store(asked + Self::BYTES, Ordering::Relaxed);
+        let more = std::num::NonZeroU64::new(Self::BYTES);
+        // Advice only: a system that takes none reads as it would have.
+        let _ = rustix::fs::fadvise(file, asked, more, rustix::fs::Advice::WillNeed);
+    }
 }
 
 impl DiskFile for RealFile {
@@ -205,6 +253,8 @@ impl DiskFile for RealFile {
         if self.direct.read(&self.file, offset, out)? {
             return Ok(());
         }
+        #[cfg(target_os = "linux")]
+        self.ahead.note(&self.file, offset, out.len());
         std::os::unix::fs::FileExt::read_exact_at(&self.file, out, offset)
     }
 
