@@ -6,9 +6,11 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http;
+use crate::limits::{PORT_ATTEMPTS, SHUTDOWN_GRACE_MS};
 use crate::metrics::Metrics;
 use crate::probes;
 use crate::quorum::{Proposer, Quorum, QuorumError};
+use crate::room::{AnswerRoom, LogRoom, Rooms};
 use crate::session::{BrokerService, Shared, listener_name};
 use crate::settings::{Kind, Origin, Setting};
 use crate::shard::{self, Shard, ShardSender, ToShard};
@@ -34,11 +36,6 @@ use weir_node::{Node, NodeConfig};
 use weir_store::{CacheBudget, Disk, OpenError, RealDisk, Store, TailCache};
 use weir_types::{ShardId, TopicId, log::LogCommand};
 use weir_wire::ApiKey;
-
-/// Requests that were accepted get so long to finish when the broker stops.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// Numbers tried until one is free for UDP and TCP.
-const PORT_ATTEMPTS: usize = 64;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -158,15 +155,17 @@ impl Broker {
         delete_rests(&store, quorum.image(), &config)?;
         register(&mut quorum, &config, clock)?;
         let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
-        let threads = start_threads(
-            &config,
+        let rooms = Rooms {
+            log: LogRoom::new(config.store.pending_bytes_max, &store),
+            answers: AnswerRoom::new(config.response_bytes_max),
+        };
+        let ground = Ground {
             clock,
-            &image,
-            quorum,
-            &store,
-            shards.clone(),
-            inboxes,
-        )?;
+            image: Arc::clone(&image),
+            store: Arc::clone(&store),
+            rooms: rooms.clone(),
+        };
+        let threads = start_threads(&config, ground, quorum, shards.clone(), inboxes)?;
         let metrics = Arc::new(Metrics::new(
             ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
         ));
@@ -178,6 +177,7 @@ impl Broker {
             front: Arc::new(front_config(&config)),
             clock,
             next_request: AtomicU64::new(1),
+            rooms,
         });
         let server_config = ServerConfig {
             limits: config.limits.clone(),
@@ -250,7 +250,10 @@ impl Broker {
         self.ready.store(false, Ordering::Release);
         self.stop.cancel();
         if let Some(server) = self.server.take()
-            && server.shutdown(SHUTDOWN_GRACE).await == weir_net::Shutdown::CutShort
+            && server
+                .shutdown(Duration::from_millis(SHUTDOWN_GRACE_MS))
+                .await
+                == weir_net::Shutdown::CutShort
         {
             tracing::warn!("some requests were not finished in time and were cut off");
         }
@@ -293,30 +296,37 @@ impl Drop for Threads {
     }
 }
 
+/// What every shard stands on.
+#[derive(Clone)]
+struct Ground {
+    clock: Clock,
+    image: Arc<ArcSwap<Image>>,
+    store: Arc<Store>,
+    rooms: Rooms,
+}
+
 /// Starts the shards and the quorum, and tells every shard what has been agreed.
 fn start_threads(
     config: &Config,
-    clock: Clock,
-    image: &Arc<ArcSwap<Image>>,
+    ground: Ground,
     quorum: Quorum,
-    store: &Arc<Store>,
     shards: Vec<ShardSender>,
     inboxes: Vec<Receiver<ToShard>>,
 ) -> Result<Threads, StartError> {
     let (proposer, quorum_thread) = quorum
-        .start(Arc::clone(image), shards.clone())
+        .start(Arc::clone(&ground.image), shards.clone())
         .map_err(|error| system("a thread", &error))?;
     let mut threads = Threads {
         shards,
         shard_threads: Vec::new(),
         proposer: Some(proposer.clone()),
         quorum_thread: Some(quorum_thread),
-        store: Some(Arc::clone(store)),
+        store: Some(Arc::clone(&ground.store)),
     };
     let budget = CacheBudget::new(config.store.tail_cache_bytes());
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-        let shard = new_shard(id, config, clock, store, &budget, inbox, proposer.clone());
+        let shard = new_shard(id, config, &ground, &budget, inbox, proposer.clone());
         let thread = std::thread::Builder::new()
             .name(format!("weir-shard-{index}"))
             .spawn(move || shard.run())
@@ -325,7 +335,7 @@ fn start_threads(
     }
     for shard in &threads.shards {
         shard.deliver(ToShard::Agreed {
-            image: image.load_full(),
+            image: ground.image.load_full(),
             proposal: None,
         });
     }
@@ -339,7 +349,7 @@ type Opened = (
     Vec<Receiver<ToShard>>,
 );
 
-/// Opens the log, whose events go to the shards' queues.
+/// Opens the folder of the log and the log in it.
 fn open_store(config: &Config) -> Result<Opened, StartError> {
     let folder = config.data.join("log");
     let disk = RealDisk::open(&folder).map_err(|source| StartError::Folder {
@@ -351,6 +361,11 @@ fn open_store(config: &Config) -> Result<Opened, StartError> {
     } else {
         disk.buffered()
     });
+    open_store_on(config, disk)
+}
+
+/// Opens the log, whose events go to the shards' queues.
+fn open_store_on(config: &Config, disk: Arc<dyn Disk>) -> Result<Opened, StartError> {
     let (shards, inboxes): (Vec<_>, Vec<_>) = (0..config.shards).map(|_| shard::queue()).unzip();
     let routes = shards.clone();
     let sink = move |shard: ShardId, events| {
@@ -487,8 +502,7 @@ fn system(what: &'static str, error: &dyn std::fmt::Display) -> StartError {
 fn new_shard(
     id: ShardId,
     config: &Config,
-    clock: Clock,
-    store: &Arc<Store>,
+    ground: &Ground,
     budget: &Arc<CacheBudget>,
     inbox: Receiver<ToShard>,
     proposer: Proposer,
@@ -501,9 +515,9 @@ fn new_shard(
     };
     Shard {
         id,
-        node: Node::new(clock.now(), node),
-        clock,
-        store: Arc::clone(store),
+        node: Node::new(ground.clock.now(), node),
+        clock: ground.clock,
+        store: Arc::clone(&ground.store),
         tail: TailCache::new(Arc::clone(budget)),
         inbox,
         propose: Box::new(move |shard, proposal, records| {
@@ -511,6 +525,9 @@ fn new_shard(
         }),
         replies: HashMap::new(),
         commands: Vec::new(),
+        on_way: Vec::new(),
+        rooms: ground.rooms.clone(),
+        reads: HashMap::new(),
         effects: Vec::new(),
     }
 }
@@ -542,3 +559,6 @@ fn front_config(config: &Config) -> FrontConfig {
         ..FrontConfig::new(config.shards, config.node_id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,8 @@ pub struct Config {
     pub direct_io: bool,
     /// The transport's limits.
     pub limits: Limits,
+    /// Bytes of records that all answers together hold.
+    pub response_bytes_max: usize,
     /// Where metrics are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The settings all this was made from, for DescribeConfigs.
@@ -96,6 +98,7 @@ impl Config {
             store: store(&settings),
             direct_io: settings.boolean("store.direct.io"),
             limits: limits(&settings),
+            response_bytes_max: size(settings.number("queued.max.response.bytes")),
             metrics: metrics(&settings)?,
             settings,
         })

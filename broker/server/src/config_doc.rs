@@ -23,7 +23,7 @@ underscores), the flags (`--data`, `--listen`, `--advertise`, `--set NAME=VALUE`
 const TOPICS: &str = "
 ## Topic settings
 
-Set with `weir topic create --config NAME=VALUE` and `weir topic alter --set NAME=VALUE`, or by any
+Set with `weir topic create --config NAME=VALUE` and `weir topic alter --config NAME=VALUE`, or by any
 Kafka client. The names are Kafka's; those that begin with `weir.` are Weir's own. Where a broker
 setting is named, it gives the default.
 

@@ -1,6 +1,7 @@
 //! The small HTTP server for Prometheus and for probes: `/metrics`, `/livez`, `/readyz`.
 //! Opt-in, read-only, and never part of the data path.
 
+use crate::limits::{METRICS_CONNECTIONS_MAX, METRICS_HEADER_MS};
 use crate::metrics::Metrics;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -17,11 +18,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Connections served at a time.
-const CONNECTIONS_MAX: usize = 64;
-/// A request's head must be there after this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Serves until `stop`.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -29,7 +25,7 @@ pub(crate) async fn serve(
     ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
@@ -54,7 +50,7 @@ pub(crate) async fn serve(
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
+                .header_read_timeout(Duration::from_millis(METRICS_HEADER_MS))
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
             if let Err(error) = served {

@@ -4,6 +4,7 @@
 //! `weir-meta`'s business. A log whose write failed is never written or read again while the
 //! broker runs: the page cache then shows what the disk may not have (I-STO-6).
 
+use crate::limits::{PROPOSALS_MAX, SNAPSHOT_ENTRIES};
 use crate::shard::{ShardSender, ToShard};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -13,11 +14,6 @@ use weir_meta::{Image, MetaRecord, decode_all, encode_all};
 use weir_node::event::ProposalId;
 use weir_store::{Disk, MetaLog};
 use weir_types::ShardId;
-
-/// Proposals that may wait; each shard has at most one under way.
-const PROPOSALS_MAX: usize = 4096;
-/// Entries after which the log is replaced by a snapshot.
-const SNAPSHOT_ENTRIES: usize = 10_000;
 
 /// Why the metadata cannot be used.
 #[derive(Debug, Error)]

@@ -6,7 +6,9 @@
 
 use crate::clock::Clock;
 use crate::inflate::Inflater;
+use crate::limits::FETCHES_AT_ONCE;
 use crate::metrics::{ApiMetrics, Metrics};
+use crate::room::{OnWay, Rooms, hold};
 use crate::shard::{ShardSender, ToShard};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,18 +17,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use weir_meta::Image;
 use weir_net::{Close, Peer};
 use weir_node::event::RequestId;
 use weir_node::front::{self, Call, Context, Finish, Front, FrontConfig, Join, Plan};
 use weir_node::request::Answer;
+use weir_types::log::StoredBatch;
 use weir_types::{ErrorCode, ShardId};
-use weir_wire::{Request, RequestError, Response, decode_request, encode_response};
-
-/// Fetches of one session that may hold bytes at a time; further ones wait for their turn, so that
-/// a client that asks and does not read cannot pile up answers.
-const FETCHES_AT_ONCE: usize = 2;
+use weir_wire::{ApiKey, Request, RequestError, Response, decode_request, encode_response};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -37,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) front: Arc<FrontConfig>,
     pub(crate) clock: Clock,
     pub(crate) next_request: AtomicU64,
+    pub(crate) rooms: Rooms,
 }
 
 /// The name under which the cluster knows a listener, by its place in the configuration.
@@ -61,6 +61,7 @@ impl weir_net::Service for BrokerService {
             },
             inflater: Inflater::default(),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            admitted: None,
         }
     }
 }
@@ -73,6 +74,8 @@ pub(crate) struct ClientSession {
     context: Context,
     inflater: Inflater,
     fetches: Arc<Semaphore>,
+    /// The next request's way into the log, if it brings something.
+    admitted: Option<OnWay>,
 }
 
 /// What remains of a request when `call` returns.
@@ -119,6 +122,12 @@ struct Reply {
 type Part = BoxFuture<'static, (usize, Answer)>;
 
 impl weir_net::Session for ClientSession {
+    async fn admit(&mut self, frame: &Bytes) {
+        if brings_records(frame) {
+            self.admitted = Some(self.shared.rooms.log.admit(frame.len()).await);
+        }
+    }
+
     fn call(
         &mut self,
         frame: Bytes,
@@ -127,7 +136,7 @@ impl weir_net::Session for ClientSession {
         async move {
             match remaining {
                 Remaining::Done(answer) => answer,
-                Remaining::Shards(waiting) => waiting.finish().await,
+                Remaining::Shards(waiting) => Ok(waiting.finish().await?.0),
                 Remaining::Fetch(turn) => turn.finish().await,
             }
         }
@@ -139,6 +148,7 @@ impl ClientSession {
     fn begin(&mut self, frame: Bytes) -> Remaining {
         let received = Instant::now();
         let size = frame.len();
+        let on_way = self.admitted.take().map(Arc::new);
         let (header, request) = match decode_request(frame) {
             Ok(decoded) => decoded,
             Err(error) => return Remaining::Done(refuse(&error)),
@@ -169,7 +179,8 @@ impl ClientSession {
                 join,
             })),
             Ok(Plan::Parts { parts, join }) => {
-                Remaining::Shards(Box::new(ask(&self.shared, reply, parts, join)))
+                let waiting = ask(&self.shared, reply, parts, join, on_way);
+                Remaining::Shards(Box::new(waiting))
             }
             Err(close) => Remaining::Done(Err(close)),
         }
@@ -201,7 +212,13 @@ impl ClientSession {
 }
 
 /// Hands the parts of a request to the shards.
-fn ask(shared: &Arc<Shared>, reply: Reply, asks: Vec<front::Part>, join: Join) -> Waiting {
+fn ask(
+    shared: &Arc<Shared>,
+    reply: Reply,
+    asks: Vec<front::Part>,
+    join: Join,
+    on_way: Option<Arc<OnWay>>,
+) -> Waiting {
     let parts = FuturesUnordered::new();
     let mut asked = Vec::with_capacity(asks.len());
     for (index, front::Part { shard, seen, ask }) in asks.into_iter().enumerate() {
@@ -212,6 +229,7 @@ fn ask(shared: &Arc<Shared>, reply: Reply, asks: Vec<front::Part>, join: Join) -
             seen,
             ask,
             reply: sender,
+            on_way: on_way.clone(),
         };
         let offered = shared
             .shards
@@ -248,50 +266,42 @@ impl Turn {
         } = *self;
         // Nobody closes the semaphore.
         let turn = fetches.acquire_owned().await.ok();
-        let answer = Box::new(ask(&shared, reply, parts, join)).finish().await?;
+        shared.rooms.answers.wait().await;
+        let waiting = ask(&shared, reply, parts, join, None);
+        let (answer, cached_bytes) = waiting.finish().await?;
+        // The cache may let go of them before a slow client does.
+        let charge = shared.rooms.answers.charge(cached_bytes);
         Ok(answer.map(|mut segments| {
             // The turn ends when the transport lets go of the answer's last bytes.
             if let Some(last) = segments.pop() {
-                segments.push(Bytes::from_owner(Held {
-                    bytes: last,
-                    _turn: turn,
-                }));
+                segments.push(hold(last, (turn, charge)));
             }
             segments
         }))
     }
 }
 
-/// Bytes of an answer that hold their fetch's turn.
-struct Held {
-    bytes: Bytes,
-    _turn: Option<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl Waiting {
-    async fn finish(self: Box<Self>) -> Result<weir_net::Answer, Close> {
+    /// The answer, and how many bytes of its batches are also the tail cache's.
+    async fn finish(self) -> Result<(weir_net::Answer, usize), Close> {
         let Self {
             reply,
             mut join,
             mut parts,
             mut progress,
-        } = *self;
+        } = self;
+        let mut cached = 0;
         while let Some((index, answer)) = parts.next().await {
             progress.answered(index);
+            cached += cached_bytes(&answer);
             if join.absorb(index, answer) {
                 progress.hurry();
             }
         }
         let image = progress.shared.image.load_full();
         match join.finish(&image, &mut Inflater::default()) {
-            Finish::Answer(response) => reply.encode(&response),
-            Finish::Silent => Ok(None),
+            Finish::Answer(response) => Ok((reply.encode(&response)?, cached)),
+            Finish::Silent => Ok((None, cached)),
             Finish::Close { reason } => {
                 reply.failed();
                 Err(Close::new(reason))
@@ -342,6 +352,22 @@ impl Reply {
         }
         Ok(Some(segments))
     }
+}
+
+/// Whether a frame is a Produce request, by its first two bytes.
+fn brings_records(frame: &[u8]) -> bool {
+    let key = frame.first_chunk().map(|key| i16::from_be_bytes(*key));
+    key == Some(ApiKey::Produce.key())
+}
+
+/// Bytes of an answer's batches that are also the tail cache's.
+fn cached_bytes(answer: &Answer) -> usize {
+    let Answer::Fetch(results) = answer else {
+        return 0;
+    };
+    let batches = results.iter().flat_map(|result| &result.batches);
+    let cached = batches.filter(|batch| matches!(batch, StoredBatch::Cached(_)));
+    cached.map(StoredBatch::size_bytes).sum()
 }
 
 /// What a request that cannot be read is answered: as the protocol has it, or not at all.

@@ -109,7 +109,9 @@ const OWN: &[Setting] = settings! {
     "socket.request.max.bytes": number(1024, 1 << 30), "104857600",
         "The largest request, in bytes.";
     "queued.max.request.bytes": number(1 << 20, i64::MAX), "268435456",
-        "Bytes of all requests that are being worked on; beyond it, reading from clients pauses.";
+        "Bytes of all requests that are read and not yet answered; beyond it, reading from clients pauses. It pauses for records, too, while 64 MiB of them wait for the disk, answered or not.";
+    "queued.max.response.bytes": number(1 << 20, i64::MAX), "268435456",
+        "Bytes of records that all answers to fetches hold until clients have taken them; beyond it, fetches wait.";
     "max.connections": number(1, 1 << 20), "10000",
         "Connections at a time, over all listeners.";
     "max.connections.per.ip": number(1, 1 << 20), "10000",
@@ -400,6 +402,25 @@ mod tests {
         assert_eq!(size("store.cache.bytes"), store.cache_bytes);
         let backlog = size("store.rewriter.backlog.bytes") as u64;
         assert_eq!(backlog, store.rewrite_backlog_bytes);
+        let row = all().find(|row| row.name == "queued.max.request.bytes");
+        let pending = format!("while {} MiB of them", store.pending_bytes_max >> 20);
+        assert!(row.unwrap().doc.contains(&pending), "{pending}");
+    }
+
+    #[test]
+    fn the_transport_and_the_table_agree_on_its_defaults() {
+        let settings = Settings::default();
+        let net = weir_net::Limits::default();
+        let size = |name| usize::try_from(settings.number(name)).unwrap();
+        assert_eq!(size("socket.request.max.bytes"), net.frame_bytes_max);
+        let requests = size("queued.max.request.bytes");
+        assert_eq!(requests, net.request_bytes_in_flight_max);
+        assert_eq!(size("max.connections"), net.connections_max);
+        assert_eq!(size("max.connections.per.ip"), net.connections_per_ip_max);
+        let tcp = net.tcp_idle.as_millis();
+        assert_eq!(size("connections.max.idle.ms") as u128, tcp);
+        let quic = net.quic_idle.as_millis();
+        assert_eq!(size("quic.idle.timeout.ms") as u128, quic);
     }
 
     #[test]

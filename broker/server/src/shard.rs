@@ -2,6 +2,8 @@
 //! arrive and carries its effects out. Nothing in it is locked, and it holds no rule of its own.
 
 use crate::clock::Clock;
+use crate::limits::{SHARD_QUEUE_MAX, SHARD_TURN_MAX};
+use crate::room::{Charge, OnWay, Rooms};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -12,13 +14,8 @@ use weir_node::Node;
 use weir_node::event::{Effect, Event, Notice, ProposalId, RequestId};
 use weir_node::request::{Answer, Ask};
 use weir_store::{Store, TailCache};
-use weir_types::log::{LogCommand, LogEvent};
+use weir_types::log::{LogCommand, LogEvent, Token};
 use weir_types::{Now, ShardId};
-
-/// Messages that may wait for a shard.
-const SHARD_QUEUE_MAX: usize = 65_536;
-/// Messages taken before the shard looks at its timers again.
-const SHARD_TURN_MAX: usize = 256;
 
 /// What a shard is told.
 pub(crate) enum ToShard {
@@ -32,6 +29,8 @@ pub(crate) enum ToShard {
         ask: Ask,
         /// Where the answer goes; gone when the session is.
         reply: oneshot::Sender<Answer>,
+        /// What it brings to the log, until the log's queue counts it.
+        on_way: Option<Arc<OnWay>>,
     },
     /// A session no longer wants to wait.
     Hurry(RequestId),
@@ -87,6 +86,11 @@ pub(crate) struct Shard {
     pub(crate) replies: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Commands of this turn, for the store.
     pub(crate) commands: Vec<LogCommand>,
+    /// Requests of this turn on their way to the store.
+    pub(crate) on_way: Vec<Arc<OnWay>>,
+    pub(crate) rooms: Rooms,
+    /// Room set aside for reads under way.
+    pub(crate) reads: HashMap<Token, Charge>,
     /// Room for effects, kept from step to step.
     pub(crate) effects: Vec<Effect>,
 }
@@ -111,6 +115,10 @@ impl Shard {
                 }
             }
             self.store.submit_all(self.id, self.commands.drain(..));
+            if !self.on_way.is_empty() {
+                self.rooms.log.look();
+                self.on_way.clear();
+            }
         }
     }
 
@@ -137,14 +145,17 @@ impl Shard {
                 seen,
                 ask,
                 reply,
+                on_way,
             }) => {
                 self.replies.insert(id, reply);
+                self.on_way.extend(on_way);
                 Event::Ask { id, seen, ask }
             }
             Some(ToShard::Hurry(id)) => Event::Hurry { id },
             Some(ToShard::Log(events)) => {
                 for event in events {
                     heed(&mut self.tail, &event);
+                    let event = self.account(event);
                     self.step(now, Event::Log(event));
                 }
                 return true;
@@ -186,39 +197,60 @@ impl Shard {
             }
             Effect::Propose { proposal, records } => (self.propose)(self.id, proposal, records),
             Effect::Notice(notice) => tell(&notice),
-            Effect::Log(command) => {
-                match &command {
-                    LogCommand::Read {
-                        token,
-                        partition,
-                        from,
-                        below,
-                        bytes_max,
-                    } => {
-                        let cached = self.tail.lookup(*partition, *from, *below, *bytes_max);
-                        if let Some(batches) = cached {
-                            return Some(LogEvent::ReadDone {
-                                token: *token,
-                                batches: Ok(batches),
-                            });
-                        }
-                    }
-                    LogCommand::Append {
-                        partition, batch, ..
-                    } => {
-                        self.tail.insert(*partition, batch.clone());
-                    }
-                    LogCommand::Delete { partitions } => {
-                        for partition in partitions {
-                            self.tail.remove(*partition);
-                        }
-                    }
-                    _ => {}
-                }
-                self.commands.push(command);
-            }
+            Effect::Log(command) => return self.command(command),
         }
         None
+    }
+
+    /// Hands a command to the store, unless the tail cache answers it or there is no room for the
+    /// answer.
+    fn command(&mut self, mut command: LogCommand) -> Option<LogEvent> {
+        match &mut command {
+            LogCommand::Read {
+                token,
+                partition,
+                from,
+                below,
+                bytes_max,
+            } => {
+                let cached = self.tail.lookup(*partition, *from, *below, *bytes_max);
+                let granted = self.rooms.answers.grant(*bytes_max);
+                // A read of one batch answers a question about offsets: it is never refused.
+                let refused = granted.is_none() && *bytes_max > 1;
+                if let Some(batches) = cached.or_else(|| refused.then(Vec::new)) {
+                    return Some(LogEvent::ReadDone {
+                        token: *token,
+                        batches: Ok(batches),
+                    });
+                }
+                *bytes_max = granted.unwrap_or(0);
+                self.reads
+                    .insert(*token, self.rooms.answers.charge(*bytes_max));
+            }
+            LogCommand::Append {
+                partition, batch, ..
+            } => self.tail.insert(*partition, batch.clone()),
+            LogCommand::Delete { partitions } => {
+                for partition in partitions {
+                    self.tail.remove(*partition);
+                }
+            }
+            _ => {}
+        }
+        self.commands.push(command);
+        None
+    }
+
+    /// What a read brought counts instead of what was set aside for it.
+    fn account(&mut self, event: LogEvent) -> LogEvent {
+        match event {
+            LogEvent::ReadDone { token, batches } => {
+                let _set_aside = self.reads.remove(&token);
+                let batches = batches.map(|batches| self.rooms.answers.charge_read(batches));
+                LogEvent::ReadDone { token, batches }
+            }
+            other => other,
+        }
     }
 }
 

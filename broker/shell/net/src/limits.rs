@@ -13,8 +13,8 @@ pub const KEEP_ALIVE_MS: u64 = 1_000;
 pub const IDLE_MS: u64 = 3_000;
 
 /// The longest silence a broker allows a client to ask for over QUIC, in milliseconds. The shorter
-/// of both sides' times counts, so a client far away may choose up to this much.
-pub const SERVER_IDLE_MS: u64 = 30_000;
+/// of both sides' times counts, so clients far away need more here as well.
+pub const SERVER_IDLE_MS: u64 = 3_000;
 
 /// After how long without a request a TCP connection is closed, in milliseconds. Kafka's
 /// `connections.max.idle.ms`.
@@ -39,10 +39,10 @@ pub const TCP_KEEP_ALIVE_MS: u64 = 60_000;
 pub const TCP_KEEP_ALIVE_AGAIN_MS: u64 = 10_000;
 
 /// The most connections of all listeners together.
-pub const CONNECTIONS_MAX: usize = 16_384;
+pub const CONNECTIONS_MAX: usize = 10_000;
 
 /// The most connections from one address.
-pub const CONNECTIONS_PER_IP_MAX: usize = 4_096;
+pub const CONNECTIONS_PER_IP_MAX: usize = 10_000;
 
 /// The most handshakes that may be under way; further ones are turned away.
 pub const HANDSHAKES_MAX: usize = 1_024;
@@ -59,7 +59,7 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 32;
 
 /// The bytes of request frames that all sessions together may hold. Past it nobody reads on, and
 /// the transport's own flow control slows the senders.
-pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 512 * 1024 * 1024;
+pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 
 /// The most bytes of answers that are gathered for one write.
 pub const ANSWER_BYTES_GATHERED: usize = 1024 * 1024;

@@ -91,6 +91,14 @@ pub trait Service: Send + Sync + 'static {
 
 /// One QUIC stream or one TCP connection: requests in, answers out in the same order.
 pub trait Session: Send + 'static {
+    /// Waits until the service has room for what the frame brings. Nothing further is read from
+    /// the peer meanwhile, so that the transport slows it down. Called before each
+    /// [`Session::call`] with the same frame; may be dropped half-way when the server stops.
+    fn admit(&mut self, frame: &Bytes) -> impl Future<Output = ()> + Send {
+        let _ = frame;
+        std::future::ready(())
+    }
+
     /// Takes one request frame, without its size prefix.
     ///
     /// Called in the order of arrival; what must happen in that order must happen before the

@@ -139,6 +139,11 @@ async fn read<S: Session>(
         };
         add(&counts.requests, 1);
         add(&counts.request_bytes, frame.len() + 4);
+        tokio::select! {
+            biased;
+            () = session.admit(&frame) => {}
+            () = core.stop.cancelled() => return Ended::Stopped,
+        }
         let answer = session.call(frame);
         let admitted = Box::pin(async move {
             let answer = answer.await;

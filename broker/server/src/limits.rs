@@ -1,0 +1,34 @@
+//! Limits of the server that no setting changes, each with its unit in its name. Those of the
+//! cores, of the store and of the transport stand with them.
+
+/// Requests that were accepted get so long to finish when the broker stops, in milliseconds.
+pub(crate) const SHUTDOWN_GRACE_MS: u64 = weir_net::limits::SHUTDOWN_GRACE_MS;
+
+/// Numbers tried until one is free for UDP and TCP.
+pub(crate) const PORT_ATTEMPTS: usize = 64;
+
+/// Proposals that may wait for the quorum; each shard has at most one under way.
+pub(crate) const PROPOSALS_MAX: usize = 4_096;
+
+/// Entries after which the metadata log is replaced by a snapshot.
+pub(crate) const SNAPSHOT_ENTRIES: usize = 10_000;
+
+/// Messages that may wait for a shard.
+pub(crate) const SHARD_QUEUE_MAX: usize = 65_536;
+
+/// Messages a shard takes before it looks at its timers again.
+pub(crate) const SHARD_TURN_MAX: usize = 256;
+
+/// Fetches of one session that may hold bytes at a time; further ones wait for their turn, so that
+/// a client that asks and does not read cannot pile up answers.
+pub(crate) const FETCHES_AT_ONCE: usize = 2;
+
+/// While the log is full, the first request in the line looks so often whether it still is, in
+/// milliseconds; the others wait behind it.
+pub(crate) const LOG_FULL_LOOK_MS: u64 = 5;
+
+/// Connections to the metrics port served at a time.
+pub(crate) const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// The head of a request for metrics must be there after this time, in milliseconds.
+pub(crate) const METRICS_HEADER_MS: u64 = 5_000;
