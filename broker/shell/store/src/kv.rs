@@ -91,8 +91,23 @@ enum Handle {
 
 /// One open file.
 pub(crate) struct Kv {
-    handle: Handle,
+    /// Nothing only while it is closed.
+    handle: Option<Handle>,
     backend: Arc<Shared>,
+}
+
+impl Drop for Kv {
+    /// redb closes a file that is dropped, and gives up where that contradicts what it reads.
+    fn drop(&mut self) {
+        let handle = self.handle.take();
+        let dropped = guarded(move || {
+            drop(handle);
+            Ok(())
+        });
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "a file was let go of without being closed");
+        }
+    }
 }
 
 impl fmt::Debug for Kv {
@@ -131,7 +146,7 @@ impl Kv {
                 .map_err(|error| translate(error.into()))
         })?;
         Ok(Self {
-            handle: Handle::Write(database),
+            handle: Some(Handle::Write(database)),
             backend,
         })
     }
@@ -150,7 +165,7 @@ impl Kv {
                 .map_err(|error| translate(error.into()))
         })?;
         Ok(Self {
-            handle: Handle::Read(database),
+            handle: Some(Handle::Read(database)),
             backend,
         })
     }
@@ -162,8 +177,9 @@ impl Kv {
     ) -> Result<T, KvError> {
         guarded(|| {
             let transaction = match &self.handle {
-                Handle::Write(database) => database.begin_read(),
-                Handle::Read(database) => database.begin_read(),
+                Some(Handle::Write(database)) => database.begin_read(),
+                Some(Handle::Read(database)) => database.begin_read(),
+                None => return Err(KvError::damaged("the file is closed")),
             }
             .map_err(|error| translate(error.into()))?;
             let table = match transaction.open_table(TABLE) {
@@ -196,7 +212,7 @@ impl Kv {
         durability: Durability,
         work: impl FnOnce(&mut Change<'_>) -> Result<(), KvError>,
     ) -> Result<(), KvError> {
-        let Handle::Write(database) = &self.handle else {
+        let Some(Handle::Write(database)) = &self.handle else {
             return Err(KvError::damaged("a read-only file cannot be written"));
         };
         guarded(|| {
@@ -219,11 +235,13 @@ impl Kv {
     }
 
     /// Closes the file; one that was written is marked as whole.
-    pub(crate) fn close(self) -> Result<(), KvError> {
+    pub(crate) fn close(mut self) -> Result<(), KvError> {
+        let handle = self.handle.take();
         guarded(move || {
-            match self.handle {
-                Handle::Write(database) => database.close(),
-                Handle::Read(database) => database.close(),
+            match handle {
+                Some(Handle::Write(database)) => database.close(),
+                Some(Handle::Read(database)) => database.close(),
+                None => Ok(()),
             }
             .map_err(|error| translate(error.into()))
         })

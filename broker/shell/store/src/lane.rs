@@ -242,10 +242,26 @@ pub(crate) struct OpenedLane {
     pub(crate) contents: LaneContents,
     /// It had not been closed, and was repaired.
     pub(crate) repaired: bool,
+    /// The file, where [`OpenedLane::seal`] is still to make it whole.
+    pub(crate) unsealed: Option<Kv>,
 }
 
-/// Opens a lane file of the log after a stop: reads its index, or repairs it, reads its entries
-/// and writes the index. The file is closed again.
+impl OpenedLane {
+    /// Writes the index and closes the file. Its entries are not read any more after that, so
+    /// that what they say of other files must have been compared before.
+    pub(crate) fn seal(mut self) -> Result<Self, KvError> {
+        if let Some(kv) = self.unsealed.take() {
+            if !self.contents.is_empty() {
+                self.contents.write_index(&kv)?;
+            }
+            kv.close()?;
+        }
+        Ok(self)
+    }
+}
+
+/// Opens a lane file of the log after a stop: reads its index, or repairs it and reads its
+/// entries, and leaves it open to be sealed.
 pub(crate) fn open_rolled(
     disk: &SharedDisk,
     store: u64,
@@ -261,6 +277,7 @@ pub(crate) fn open_rolled(
             return Ok(OpenedLane {
                 contents,
                 repaired: false,
+                unsealed: None,
             });
         }
         kv.close()?;
@@ -271,20 +288,17 @@ pub(crate) fn open_rolled(
     }
     let kv = Kv::open(file, cache_bytes)?;
     check_header(&kv, store, id, FileRole::Lane)?;
-    let contents = match LaneContents::from_index(&kv)? {
-        Some(contents) => contents,
-        None => {
-            let contents = LaneContents::from_entries(&kv, row.cut)?;
-            if !contents.is_empty() {
-                contents.write_index(&kv)?;
-            }
-            contents
+    let (contents, unsealed) = match LaneContents::from_index(&kv)? {
+        Some(contents) => {
+            kv.close()?;
+            (contents, None)
         }
+        None => (LaneContents::from_entries(&kv, row.cut)?, Some(kv)),
     };
-    kv.close()?;
     Ok(OpenedLane {
         contents,
         repaired: true,
+        unsealed,
     })
 }
 

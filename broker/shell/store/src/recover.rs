@@ -11,7 +11,7 @@ use crate::catalog::{
     is_file_name,
 };
 use crate::config::StoreConfig;
-use crate::core::Core;
+use crate::core::{Core, lock};
 use crate::entry::PlacedRun;
 use crate::files::OpenFile;
 use crate::kv::KvError;
@@ -19,7 +19,10 @@ use crate::lane::{self, LaneContents, OpenedLane, open_rolled};
 use crate::layout::FileRole;
 use crate::limits::{LANE_CACHE_BYTES, READ_CACHE_BYTES};
 use crate::rows::FileRow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 use weir_types::{Offset, StorePartition};
 
 /// What opening a store found.
@@ -122,9 +125,12 @@ pub(crate) fn open(
         unlinked: unlink_strangers(disk, &contents)?,
         ..OpenReport::default()
     };
-    let lanes = read_lanes(disk, catalog.store(), &contents, open_lanes, &mut report)?;
+    let mut lanes = read_lanes(disk, catalog.store(), &contents, open_lanes, &mut report)?;
     report.repaired = lanes.opened.values().filter(|lane| lane.repaired).count();
-    check_witnesses(&contents, &lanes, &mut report);
+    if let Some((file, reason)) = lost_commits(&contents, &lanes).into_iter().next() {
+        return Err(OpenError::Damaged { file, reason });
+    }
+    seal_lanes(&contents, &mut lanes, open_lanes)?;
     note_sealed(&mut catalog, &contents, &lanes)?;
     let opened = lanes.opened.values();
     let ends = opened.map(|lane| lane.contents.footer.last_commit);
@@ -163,12 +169,15 @@ pub(crate) fn open_for_tools(
                 OpenedLane {
                     contents: found,
                     repaired: false,
+                    unsealed: None,
                 }
             });
             lanes.add(&contents, (*id, outcome), &mut report)?;
         }
     }
-    check_witnesses(&contents, &lanes, &mut report);
+    let lost = lost_commits(&contents, &lanes).into_iter();
+    let warnings = lost.map(|(file, reason)| format!("{file} is damaged: {reason}"));
+    report.warnings.extend(warnings);
     let book = write_book(contents, lanes, &mut report);
     let core = Core::new(disk.clone(), config, catalog, book, 0);
     for (id, kv) in open {
@@ -246,9 +255,38 @@ fn note_sealed(catalog: &mut Catalog, contents: &Contents, lanes: &Lanes) -> Res
     done.map_err(|error| OpenError::kv(CATALOG_FILE, error))
 }
 
-/// A file that comes back without a commit that another file saw flushed has fallen back to an
-/// older root without a word (design rule 7).
-fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) {
+/// Writes the indexes of files that were repaired and closes them, several at once where opening
+/// does so.
+fn seal_lanes(
+    contents: &Contents,
+    lanes: &mut Lanes,
+    open_lanes: OpenLanes<'_>,
+) -> Result<(), OpenError> {
+    let unsealed = |_: &u32, lane: &mut OpenedLane| lane.unsealed.is_some();
+    let waiting: BTreeMap<u32, OpenedLane> = lanes.opened.extract_if(.., unsealed).collect();
+    let rows = waiting.keys();
+    let rows: Vec<(u32, FileRow)> = rows
+        .filter_map(|id| Some((*id, *contents.files.get(id)?)))
+        .collect();
+    let waiting = Mutex::new(waiting);
+    let seal = |id: u32, _: &FileRow| {
+        let lane = lock(&waiting).remove(&id);
+        let lane = lane.ok_or_else(|| KvError::damaged("it was not opened"));
+        (id, lane.and_then(OpenedLane::seal))
+    };
+    for (id, sealed) in open_lanes(&rows, &seal) {
+        let row = contents.files.get(&id);
+        let name = row.map_or_else(String::new, |row| file_name(id, row));
+        let lane = sealed.map_err(|error| OpenError::kv(&name, error))?;
+        lanes.opened.insert(id, lane);
+    }
+    Ok(())
+}
+
+/// Files that come back without a commit that another file saw flushed: they fell back to an
+/// older root without a word (design rule 7). Served, their partitions would give offsets that
+/// were told to somebody to other records.
+fn lost_commits(contents: &Contents, lanes: &Lanes) -> Vec<(String, String)> {
     let mut seen: BTreeMap<u32, u64> = BTreeMap::new();
     for lane in lanes.opened.values() {
         for (file, commit) in &lane.contents.witness {
@@ -256,18 +294,21 @@ fn check_witnesses(contents: &Contents, lanes: &Lanes, report: &mut OpenReport) 
             *known = (*known).max(*commit);
         }
     }
+    let mut lost = Vec::new();
     for (file, commit) in seen {
-        let Some(lane) = lanes.opened.get(&file) else {
+        let (Some(lane), Some(row)) = (lanes.opened.get(&file), contents.files.get(&file)) else {
             continue;
         };
-        let cut = contents.files.get(&file).and_then(|row| row.cut);
         let last = lane.contents.footer.last_commit;
-        if last < commit && cut.is_none_or(|cut| commit < cut) {
-            report.warnings.push(format!(
-                "lane file {file} lost flushed commits after {last}: {commit} was seen there"
-            ));
+        if last < commit && row.cut.is_none_or(|cut| commit < cut) {
+            let reason = format!(
+                "it lost flushed commits: it ends with commit {last}, and commit {commit} was \
+                 flushed there"
+            );
+            lost.push((file_name(file, row), reason));
         }
     }
+    lost
 }
 
 fn write_book(contents: Contents, lanes: Lanes, report: &mut OpenReport) -> Book {

@@ -240,6 +240,66 @@ fn flip_bits(sealed: bool) -> usize {
     refused
 }
 
+/// I-STO-7: a lane file that fell back to an older root lacks commits that were answered. It is
+/// refused by name, at every opening, as long as another file knows of them.
+#[test]
+fn a_lane_file_that_lost_flushed_commits_is_refused() {
+    let disk = MemDisk::new();
+    let config = StoreConfig {
+        lanes: 2,
+        ..small()
+    };
+    let mut driver = Driver::open(&disk, config.clone());
+    let (a, _) = driver.open_partition(1, 0).unwrap();
+    for n in 0..6 {
+        // The lanes take turns, so that each sees what the other flushed.
+        driver.append(a, batch(n, 1, &[n as u8; 500], n));
+        driver.run();
+    }
+    disk.crash(Crash::Forget);
+    drop(driver);
+    let name = lane_file(&disk);
+    let image = disk.contents(&name).unwrap();
+    let names = disk.list().unwrap();
+    let all: Vec<_> = names.iter().map(|n| disk.contents(n).unwrap()).collect();
+    let mut refused = 0;
+    // The roots stand in the first bytes of redb's own head, behind the frame.
+    let head = image.windows(4).position(|w| w == b"redb").unwrap();
+    for byte in head..head + 320 {
+        for (name, image) in names.iter().zip(&all) {
+            disk.put(name, image);
+        }
+        disk.flip_bit(&name, byte as u64, 1);
+        for round in 0..2 {
+            match Driver::try_open(&disk, config.clone()) {
+                Ok(mut driver) => {
+                    let Ok((_, state)) = driver.open_partition(1, 0) else {
+                        break;
+                    };
+                    assert_eq!(state.end, Offset(6), "byte {byte}, round {round}");
+                }
+                Err(error) if error.contains("lost flushed commits") => {
+                    assert!(
+                        error.contains(&name) && error.contains("from a copy"),
+                        "{error}"
+                    );
+                    let reader = StoreReader::open(Arc::new(disk.clone())).unwrap();
+                    let problems = reader.check().problems;
+                    assert!(problems.iter().any(|p| p.contains("lost flushed")));
+                    refused += 1;
+                }
+                Err(error) => assert!(error.contains(&name), "{error}"),
+            }
+        }
+    }
+    assert!(refused >= 2, "no byte makes it fall back");
+    for (name, image) in names.iter().zip(&all) {
+        disk.put(name, image);
+    }
+    let mut driver = Driver::open(&disk, config);
+    assert_eq!(driver.open_partition(1, 0).unwrap().1.end, Offset(6));
+}
+
 /// D15: folders that are no store, of another version, cut short or of another store are refused
 /// with what to do.
 #[test]

@@ -75,13 +75,18 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn open(disk: &MemDisk, config: StoreConfig) -> Self {
+        Self::try_open(disk, config).unwrap()
+    }
+
+    pub(crate) fn try_open(disk: &MemDisk, config: StoreConfig) -> Result<Self, String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let (store, report) = InlineStore::open(config, disk).unwrap();
-        Self {
+        let opened = InlineStore::open(config, disk);
+        let (store, report) = opened.map_err(|error| error.to_string())?;
+        Ok(Self {
             store,
             report,
             events: Vec::new(),
-        }
+        })
     }
 
     pub(crate) fn submit(&mut self, command: LogCommand) {

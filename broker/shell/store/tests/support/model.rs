@@ -409,7 +409,7 @@ impl World {
             mutants: Mutants::default(),
             ..self.config.clone()
         };
-        self.driver = Driver::open(&self.disk, config);
+        self.driver = Driver::try_open(&self.disk, config)?;
         for at in 0..self.partitions.len() {
             let index = self.partitions[at].index;
             let (number, state) = self.driver.open_partition(1, index)?;
