@@ -7,7 +7,7 @@ use crate::{
     append::{AppendError, AppendRules, Appended, Outcome, check_batch, check_sequence, place},
     epochs::EpochHistory,
 };
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use weir_types::{
     Batch, BatchHeader, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Sequence,
     TimestampMs,
@@ -52,6 +52,9 @@ pub struct Replica {
     /// again with the first of those. Whatever else of theirs was on its way comes too early.
     awaited: BTreeMap<ProducerId, Awaited>,
     max_timestamp: Option<(TimestampMs, Offset)>,
+    /// Timestamps and offsets of the batches that are not flushed, without those that a later
+    /// one outdoes: the first is the largest.
+    unflushed_max: VecDeque<(TimestampMs, Offset)>,
     size_bytes: u64,
 }
 
@@ -79,6 +82,7 @@ impl Replica {
             producers: state.producers,
             awaited: BTreeMap::new(),
             max_timestamp: state.max_timestamp,
+            unflushed_max: VecDeque::new(),
             size_bytes: state.size_bytes,
         }
     }
@@ -154,6 +158,13 @@ impl Replica {
         {
             self.max_timestamp = Some((meta.max_timestamp, base_offset));
         }
+        while let Some((time, _)) = self.unflushed_max.back()
+            && *time < meta.max_timestamp
+        {
+            self.unflushed_max.pop_back();
+        }
+        self.unflushed_max
+            .push_back((meta.max_timestamp, base_offset));
         Ok(Appended {
             base_offset,
             end: self.log_end,
@@ -169,23 +180,36 @@ impl Replica {
             "I-REP-1: nothing is flushed before it is appended"
         );
         self.flushed_end = self.flushed_end.max(end);
+        self.forget_flushed();
         self.leads && self.advance_high_watermark()
     }
 
-    /// The log starts later and holds `size_bytes`.
-    pub fn start_moved(&mut self, start: Offset, size_bytes: u64) {
+    /// Forgets the timestamps of what is flushed: the log tells their largest.
+    fn forget_flushed(&mut self) {
+        while let Some((_, offset)) = self.unflushed_max.front()
+            && *offset < self.flushed_end
+        {
+            self.unflushed_max.pop_front();
+        }
+    }
+
+    /// The log starts later; what is flushed of it has `size_bytes` and this largest timestamp.
+    pub fn start_moved(
+        &mut self,
+        start: Offset,
+        size_bytes: u64,
+        max_timestamp: Option<(TimestampMs, Offset)>,
+    ) {
         assert!(start <= self.log_end, "I-REP-1: a start lies in the log");
         self.log_start = self.log_start.max(start);
         self.high_watermark = self.high_watermark.max(self.log_start);
         self.flushed_end = self.flushed_end.max(self.log_start);
         self.size_bytes = size_bytes;
         self.epochs.truncate_start(self.log_start);
-        if self
-            .max_timestamp
-            .is_some_and(|(_, at)| at < self.log_start)
-        {
-            self.max_timestamp = None;
-        }
+        self.forget_flushed();
+        let unflushed = self.unflushed_max.front().copied();
+        let larger = unflushed.filter(|(time, _)| max_timestamp.is_none_or(|(max, _)| *time > max));
+        self.max_timestamp = larger.or(max_timestamp);
     }
 
     /// The log goes on from `state`: the disk failed, or the log was cut.
@@ -205,6 +229,7 @@ impl Replica {
         let before = core::mem::replace(&mut self.producers, state.producers);
         self.await_lost(&before);
         self.max_timestamp = state.max_timestamp;
+        self.unflushed_max.clear();
         self.size_bytes = state.size_bytes;
         damage
     }

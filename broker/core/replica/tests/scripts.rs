@@ -106,7 +106,14 @@ impl World {
             "append" => self.append(number(1) as i32, &words),
             "flushed" => format!("{}", self.replica.flushed(Offset(number(1)))),
             "start" => {
-                self.replica.start_moved(Offset(number(1)), 7);
+                let max = option("max").map(|text| {
+                    let (time, offset) = text.split_once('@').unwrap();
+                    (
+                        TimestampMs(time.parse().unwrap()),
+                        Offset(offset.parse().unwrap()),
+                    )
+                });
+                self.replica.start_moved(Offset(number(1)), 7, max);
                 String::new()
             }
             "failed" => {
@@ -431,7 +438,51 @@ fn starts_move_only_below_the_high_watermark() {
             fetch 3: Ok(()) Ok(()) None
             fetch 6: Ok(()) Ok(()) None
             fetch 7: Ok(()) Err(OffsetOutOfRange) None
-            show: start 3 high 5 flushed 5 end 6 epochs [(LeaderEpoch(0), Offset(3))] max None
+            show: start 3 high 5 flushed 5 end 6 epochs [(LeaderEpoch(0), Offset(3))] max Some((TimestampMs(5000), Offset(5)))
+        "#]],
+    );
+}
+
+#[test]
+fn the_largest_timestamp_is_what_the_log_tells_and_what_is_on_its_way() {
+    check(
+        "lead 0
+         append 1 t=5900
+         append 1 t=5100
+         append 1 t=5000
+         flushed 3
+         show
+         start 1 max=5100@1
+         show
+         append 1 t=5050
+         append 1 t=5010
+         start 2 max=5000@2
+         show
+         flushed 4
+         start 4
+         show
+         flushed 5
+         start 5
+         show",
+        expect![[r#"
+            lead 0: false
+            append 1 t=5900: at 0 epoch 0 time -1 max 5900
+            append 1 t=5100: at 1 epoch 0 time -1 max 5100
+            append 1 t=5000: at 2 epoch 0 time -1 max 5000
+            flushed 3: true
+            show: start 0 high 3 flushed 3 end 3 epochs [(LeaderEpoch(0), Offset(0))] max Some((TimestampMs(5900), Offset(0)))
+            start 1 max=5100@1
+            show: start 1 high 3 flushed 3 end 3 epochs [(LeaderEpoch(0), Offset(1))] max Some((TimestampMs(5100), Offset(1)))
+            append 1 t=5050: at 3 epoch 0 time -1 max 5050
+            append 1 t=5010: at 4 epoch 0 time -1 max 5010
+            start 2 max=5000@2
+            show: start 2 high 3 flushed 3 end 5 epochs [(LeaderEpoch(0), Offset(2))] max Some((TimestampMs(5050), Offset(3)))
+            flushed 4: true
+            start 4
+            show: start 4 high 4 flushed 4 end 5 epochs [(LeaderEpoch(0), Offset(4))] max Some((TimestampMs(5010), Offset(4)))
+            flushed 5: true
+            start 5
+            show: start 5 high 5 flushed 5 end 5 epochs [(LeaderEpoch(0), Offset(5))] max None
         "#]],
     );
 }

@@ -142,6 +142,8 @@ pub enum LogEvent {
         start: Offset,
         /// Live bytes that are left.
         size_bytes: u64,
+        /// The largest timestamp of what is left, as [`LogState::max_timestamp`].
+        max_timestamp: Option<(TimestampMs, Offset)>,
     },
     /// The log ends earlier, durably.
     Truncated {
@@ -246,7 +248,8 @@ pub struct LogState {
     pub epochs: Vec<(LeaderEpoch, Offset)>,
     /// Idempotent producers.
     pub producers: ProducerTable,
-    /// The largest timestamp appended, and the offset of its batch.
+    /// The largest timestamp of a batch between start and end, and that batch's base offset, or
+    /// the start where it begins before.
     pub max_timestamp: Option<(TimestampMs, Offset)>,
     /// Live bytes.
     pub size_bytes: u64,

@@ -267,7 +267,9 @@ impl Part {
         self.producers = table;
     }
 
-    /// The largest timestamp of what is left, where the one that was known is gone.
+    /// The largest timestamp of what is left, where the one that was known is gone; of a batch
+    /// that begins before the start the start is told. Segments that are stale may hold a larger
+    /// one than what is left of them: settling them corrects that.
     pub(crate) fn find_max_timestamp(&mut self) {
         let segments = self
             .segments
@@ -278,9 +280,10 @@ impl Part {
             .iter()
             .map(|slot| (slot.meta.max_timestamp, slot.meta.base_offset));
         // The first of equal ones, as appending finds it.
-        self.max_timestamp = segments
+        let largest = segments
             .chain(slots)
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
+        self.max_timestamp = largest.map(|(time, base)| (time, base.max(self.start)));
     }
 }
 
@@ -341,6 +344,9 @@ impl Book {
         self.dirty.insert(partition);
         Self::drop_before_start(&mut self.files, part);
         part.trim_epochs_front();
+        if part.max_timestamp.is_some_and(|(_, offset)| offset < start) {
+            part.find_max_timestamp();
+        }
     }
 
     /// Drops slots and segments that lie wholly before the start.
@@ -475,9 +481,11 @@ impl Book {
         if let Some(info) = self.files.get_mut(&file) {
             info.live_bytes = (info.live_bytes + after).saturating_sub(before);
         }
+        // Found while this segment was stale, it may have been of a batch that is gone.
+        let doubtful = |offset| offset >= settled.end || offset <= start;
         if part
             .max_timestamp
-            .is_none_or(|(_, offset)| offset >= settled.end)
+            .is_none_or(|(_, offset)| doubtful(offset))
         {
             part.find_max_timestamp();
         }

@@ -365,14 +365,15 @@ impl Core {
             .book()
             .parts
             .get(&partition)
-            .map(|part| (part.start, part.size_bytes()));
-        if let Some((start, size_bytes)) = found {
+            .map(|part| (part.start, part.size_bytes(), part.max_timestamp));
+        if let Some((start, size_bytes, max_timestamp)) = found {
             events.push((
                 route,
                 LogEvent::StartMoved {
                     partition,
                     start,
                     size_bytes,
+                    max_timestamp,
                 },
             ));
         }

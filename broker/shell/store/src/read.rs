@@ -439,6 +439,7 @@ impl Core {
                     settled.bytes += u64::from(meta.size_bytes);
                     if meta.last_offset < start {
                         settled.dead_bytes += u64::from(meta.size_bytes);
+                        continue;
                     }
                 }
                 if settled

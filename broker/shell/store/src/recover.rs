@@ -417,6 +417,9 @@ fn sort_runs(lanes: Lanes) -> BTreeMap<StorePartition, Vec<(u32, PlacedRun)>> {
 fn rebuild(book: &mut Book, part: &mut Part, runs: Vec<(u32, PlacedRun)>) -> Result<(), String> {
     let old_marks = part.truncations.clone();
     let mut old_marks = old_marks.iter().peekable();
+    let known = part.as_of;
+    let truncates = |run: &PlacedRun| run.commit > known && run.run.truncate.is_some();
+    let truncated = runs.iter().any(|(_, run)| truncates(run));
     let mut outcome = Ok(());
     for (file, placed) in runs {
         while let Some((commit, to)) = old_marks.peek()
@@ -437,6 +440,12 @@ fn rebuild(book: &mut Book, part: &mut Part, runs: Vec<(u32, PlacedRun)>) -> Res
     let mut no_files = BTreeMap::new();
     Book::drop_before_start(&mut no_files, part);
     part.trim_epochs_front();
+    let start = part.start;
+    let lost = |(_, offset)| offset < start || truncated;
+    if part.max_timestamp.is_some_and(lost) {
+        // Found again when the indexes of its segments were read.
+        part.max_timestamp = None;
+    }
     outcome.and_then(|()| check_cover(part))
 }
 
@@ -478,9 +487,6 @@ fn play(part: &mut Part, file: u32, placed: &PlacedRun) -> Result<(), String> {
             part.end = to;
             part.epochs.retain(|(_, offset)| *offset < to);
             part.truncate_producers(to);
-            if part.max_timestamp.is_some_and(|(_, offset)| offset >= to) {
-                part.max_timestamp = None;
-            }
         }
     }
     if new {

@@ -5,7 +5,7 @@ use crate::{
     violation::{Checked, Promise},
 };
 use bytes::Bytes;
-use weir_types::{BatchHeader, Offset, StorePartition, log::LogState};
+use weir_types::{BatchHeader, Offset, StorePartition, TimestampMs, log::LogState};
 
 /// What the log tells of itself is true, also after a crash.
 pub const PROMISE: Promise = Promise {
@@ -90,29 +90,32 @@ pub fn epochs(part: &PartLog, state: &LogState) -> Checked {
     Ok(())
 }
 
-/// The largest timestamp that came back.
+/// The largest timestamp that the log tells of what is flushed of it, from `start` to `end`.
 ///
 /// # Errors
-/// Where no batch has it, or a live one has a larger one.
-pub fn max_timestamp(part: &PartLog, state: &LogState) -> Checked {
+/// Where it is not that of a batch that can be read, or a larger one is there.
+pub fn max_timestamp(
+    part: &PartLog,
+    (start, end): (Offset, Offset),
+    told: Option<(TimestampMs, Offset)>,
+) -> Checked {
     let kept = part.batches.iter().map(|(meta, _)| meta);
-    let kept = kept.filter(|meta| meta.last_offset < state.end);
-    let live = kept.clone().filter(|meta| meta.last_offset >= state.start);
-    let largest = live.map(|meta| meta.max_timestamp).max();
-    let right = match state.max_timestamp {
+    let live = kept.filter(|meta| meta.last_offset < end && meta.last_offset >= start);
+    let largest = live.clone().map(|meta| meta.max_timestamp).max();
+    let right = match told {
         None => largest.is_none(),
         Some((time, offset)) => {
-            largest.is_none_or(|largest| time >= largest)
-                && kept.clone().any(|meta| {
-                    meta.max_timestamp == time
-                        && (meta.base_offset..=meta.last_offset).contains(&offset)
-                })
+            let holds = |meta: &weir_types::BatchMeta| {
+                meta.max_timestamp == time
+                    && (meta.base_offset..=meta.last_offset).contains(&offset)
+            };
+            largest == Some(time) && offset >= start && live.clone().any(holds)
         }
     };
     PROMISE.holds(right, || {
         format!(
-            "{:?}: the largest timestamp is {largest:?}, the log says {:?}",
-            part.key, state.max_timestamp
+            "{:?}: the largest timestamp from {start} to {end} is {largest:?}, the log says {told:?}",
+            part.key
         )
     })
 }

@@ -221,12 +221,14 @@ impl LogModel {
                 partition,
                 start,
                 size_bytes,
+                max_timestamp,
             } => {
                 let Some(part) = self.parts.get_mut(partition) else {
                     return recovery::PROMISE.broken(format!("{partition} was never opened"));
                 };
                 starts::moved(part, *start)?;
                 part.start = *start;
+                recovery::max_timestamp(part, (*start, part.flushed), *max_timestamp)?;
                 recovery::size(part, *size_bytes)
             }
             LogEvent::Failed {

@@ -17,7 +17,7 @@ pub fn check(part: &PartLog, state: &LogState) -> Checked {
     starts::recovered(part, state.start)?;
     producers::recovered(part, state)?;
     recovery::epochs(part, state)?;
-    recovery::max_timestamp(part, state)?;
+    recovery::max_timestamp(part, (state.start, state.end), state.max_timestamp)?;
     let at = PartLog {
         start: state.start,
         end: state.end,

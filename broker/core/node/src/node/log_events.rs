@@ -7,7 +7,7 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 use weir_types::{
-    ErrorCode, Now, Offset, StorePartition,
+    ErrorCode, Now, Offset, StorePartition, TimestampMs,
     log::{LogEvent, LogState},
 };
 
@@ -41,7 +41,11 @@ impl Node {
                 partition,
                 start,
                 size_bytes,
-            } => self.start_moved(now, partition, start, size_bytes, effects),
+                max_timestamp,
+            } => {
+                let moved = (start, size_bytes, max_timestamp);
+                self.start_moved(now, partition, moved, effects);
+            }
             LogEvent::Truncated { partition, state } => {
                 self.reset(now, partition, state, None, effects);
             }
@@ -100,8 +104,7 @@ impl Node {
         &mut self,
         now: Now,
         partition: StorePartition,
-        start: Offset,
-        size_bytes: u64,
+        (start, size_bytes, max_timestamp): (Offset, u64, Option<(TimestampMs, Offset)>),
         effects: &mut Vec<Effect>,
     ) {
         let Some(key) = self.by_store.get(&partition).copied() else {
@@ -110,7 +113,7 @@ impl Node {
         let Some(open) = self.open_mut(key) else {
             return;
         };
-        open.replica.start_moved(start, size_bytes);
+        open.replica.start_moved(start, size_bytes, max_timestamp);
         let start = open.replica.log_start();
         // Told without having moved, a start may be asked for again.
         open.start_asked = start;

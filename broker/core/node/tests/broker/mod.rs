@@ -311,6 +311,7 @@ impl Broker {
                     partition,
                     start: to,
                     size_bytes: 0,
+                    max_timestamp: None,
                 }]
             }
             LogCommand::Delete { .. } => Vec::new(),

@@ -225,6 +225,7 @@ impl World {
                 partition: store(&self.key(words[1])),
                 start: Offset(words[2].parse().unwrap()),
                 size_bytes: 9,
+                max_timestamp: None,
             },
             "failed" => LogEvent::Failed {
                 partition: store(&self.key(words[1])),

@@ -53,6 +53,19 @@ impl Log {
         self.live().flat_map(|(_, bytes)| bytes.to_vec()).collect()
     }
 
+    /// The largest timestamp of what can be read and the first batch that has it.
+    fn max_timestamp(&self) -> Option<(TimestampMs, Offset)> {
+        let live = self.live().map(|(meta, _)| meta);
+        let first = live.reduce(|best, next| {
+            if next.max_timestamp > best.max_timestamp {
+                next
+            } else {
+                best
+            }
+        });
+        first.map(|meta| (meta.max_timestamp, meta.base_offset.max(Offset(self.start))))
+    }
+
     fn append(&mut self, meta: BatchMeta, bytes: Vec<u8>) {
         if self
             .epochs
@@ -130,6 +143,14 @@ impl Log {
         check("end", state.end.0 == self.end)?;
         check("bytes", bytes == self.bytes())?;
         check("size", state.size_bytes == bytes.len() as u64)?;
+        check(
+            &format!(
+                "maximum {:?} not {:?}",
+                state.max_timestamp,
+                self.max_timestamp()
+            ),
+            state.max_timestamp == self.max_timestamp(),
+        )?;
         check(
             &format!("epochs {:?} not {:?}", state.epochs, self.epochs),
             state.epochs == self.epochs,
@@ -271,7 +292,11 @@ impl World {
             part.sequence += count;
             part.epoch += i32::from(random.below(8) == 0);
             part.time += random.below(30) as i64 - 3;
-            let time = if random.below(8) == 0 { -1 } else { part.time };
+            let time = match random.below(12) {
+                0 => -1,
+                1 => part.time + 500,
+                _ => part.time,
+            };
             let (batch, mut meta) = batch_of(log.end, count, &payload, time, producer, part.epoch);
             meta.appended_at = TimestampMs(part.time);
             log.append(meta, bytes_of(&batch));
@@ -386,13 +411,18 @@ impl World {
         let log = &part.states[part.acked];
         match event {
             LogEvent::StartMoved {
-                start, size_bytes, ..
+                start,
+                size_bytes,
+                max_timestamp,
+                ..
             } => {
+                assert_eq!(max_timestamp, log.max_timestamp());
                 assert_eq!(start.0, log.start);
                 assert_eq!(size_bytes, log.bytes().len() as u64);
             }
             LogEvent::Truncated { state, .. } => {
                 assert_eq!((state.start.0, state.end.0), (log.start, log.end));
+                assert_eq!(state.max_timestamp, log.max_timestamp());
             }
             _ => {}
         }
