@@ -189,6 +189,14 @@ impl Store {
         self.pending_bytes() >= self.shared.core.config.pending_bytes_max
     }
 
+    /// Whether one of its threads has panicked, so that what it was to do is never done. While
+    /// the store is open its threads do not end otherwise.
+    #[must_use]
+    pub fn has_lost_a_thread(&self) -> bool {
+        self.lanes.iter().any(JoinHandle::is_finished)
+            || self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Stops the rewriter after its current step, or lets it go on.
     pub fn hold_rewriter(&self, held: bool) {
         let mut rewriter = lock(&self.shared.rewriter);
