@@ -25,6 +25,9 @@ COMMAND_SECONDS_MAX = 120
 # The rewriter has passed when nothing has moved for so long.
 QUIET_SECONDS = 4.0
 HOST = "127.0.0.1"
+# Settings of a broker that splits requests over shards and joins their answers, however few cores
+# the machine has.
+SEVERAL_SHARDS = {"shards": 3}
 
 
 class Failure(Exception):

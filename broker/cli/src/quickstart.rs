@@ -4,6 +4,7 @@
 
 mod source;
 
+use crate::args::JsonArg;
 use crate::checksum::Running;
 use crate::connect::ConnectArgs;
 use crate::failure::{Failure, Outcome};
@@ -12,6 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::serve::{self, BrokerArgs, absolute};
 use crate::{human, output, waiting};
 use clap::Args;
+use serde::Serialize;
 use source::Source;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -48,6 +50,23 @@ pub(crate) struct QuickstartArgs {
     stay: bool,
     #[command(flatten)]
     broker: BrokerArgs,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    bootstrap: String,
+    data: PathBuf,
+    profile: PathBuf,
+    topic: String,
+    partitions: i32,
+    records: u64,
+    bytes: u64,
+    start_seconds: f64,
+    produce_seconds: f64,
+    consume_seconds: f64,
 }
 
 /// Runs the command.
@@ -89,7 +108,7 @@ async fn with_broker(
             .advise("give --listen HOST:PORT")
     })?;
     let bootstrap = quic.advertised.to_string();
-    output::line(format_args!(
+    args.line(format_args!(
         "broker     started in {}, serving {bootstrap}",
         human::duration(took)
     ))?;
@@ -101,14 +120,28 @@ async fn with_broker(
         interrupt,
     };
     let topic = interrupt.or(run.make_topic()).await?;
-    output::line(format_args!(
+    args.line(format_args!(
         "topic      {topic}, {} partitions",
         args.partitions
     ))?;
-    let sent = run.produce(&topic).await?;
-    let received = run.consume(&topic, &sent).await?;
+    let (sent, produced) = run.produce(&topic).await?;
+    let (received, consumed) = run.consume(&topic, &sent).await?;
     compare(&sent, &received)?;
     let total = total(&received);
+    if args.json.json {
+        return output::json(&Report {
+            bootstrap,
+            data: absolute(broker.data()),
+            profile,
+            topic,
+            partitions: args.partitions,
+            records: total.records,
+            bytes: total.bytes,
+            start_seconds: took.as_secs_f64(),
+            produce_seconds: produced.as_secs_f64(),
+            consume_seconds: consumed.as_secs_f64(),
+        });
+    }
     output::line(format_args!(
         "checked    {} records, {} bytes: each partition's count, bytes and order agree",
         human::count(i128::from(total.records)),
@@ -129,6 +162,16 @@ async fn with_broker(
         ))?;
     }
     Ok(())
+}
+
+impl QuickstartArgs {
+    /// Prints a line for people.
+    fn line(&self, text: impl std::fmt::Display) -> Outcome {
+        if self.json.json {
+            return Ok(());
+        }
+        output::line(text)
+    }
 }
 
 struct Run<'a> {
@@ -153,7 +196,7 @@ impl Run<'_> {
         Ok(name)
     }
 
-    async fn produce(&self, topic: &str) -> Outcome<Vec<Running>> {
+    async fn produce(&self, topic: &str) -> Outcome<(Vec<Running>, Duration)> {
         let mut source = Source::open(self.args.file.as_deref(), self.args.partitions)?;
         let producer = self.client.producer().build()?;
         let partitions = usize::try_from(self.args.partitions).unwrap_or(1);
@@ -188,15 +231,15 @@ impl Run<'_> {
         };
         self.interrupt.or(sending).await?;
         bar.finish_and_clear();
-        let total = total(&sent);
-        output::line(format_args!(
+        let (total, took) = (total(&sent), began.elapsed());
+        self.args.line(format_args!(
             "produced   {}",
-            human::rates(total.records, total.bytes, began.elapsed())
+            human::rates(total.records, total.bytes, took)
         ))?;
-        Ok(sent)
+        Ok((sent, took))
     }
 
-    async fn consume(&self, topic: &str, sent: &[Running]) -> Outcome<Vec<Running>> {
+    async fn consume(&self, topic: &str, sent: &[Running]) -> Outcome<(Vec<Running>, Duration)> {
         let expected = total(sent);
         let mut received = vec![Running::default(); sent.len()];
         let mut consumer = self.client.consumer().build()?;
@@ -224,12 +267,12 @@ impl Run<'_> {
         };
         self.interrupt.or(reading).await?;
         bar.finish_and_clear();
-        let total = total(&received);
-        output::line(format_args!(
+        let (total, took) = (total(&received), began.elapsed());
+        self.args.line(format_args!(
             "consumed   {}",
-            human::rates(total.records, total.bytes, began.elapsed())
+            human::rates(total.records, total.bytes, took)
         ))?;
-        Ok(received)
+        Ok((received, took))
     }
 }
 

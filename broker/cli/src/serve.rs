@@ -154,6 +154,7 @@ pub(crate) async fn run(args: ServeArgs, verbose: u8, interrupt: Interrupt) -> O
 /// Starts a broker, unless Ctrl-C comes first.
 pub(crate) async fn start(settings: Settings, interrupt: &Interrupt) -> Outcome<Broker> {
     let config = Config::from_settings(settings)?;
+    weir_server::abort_when_a_thread_is_lost();
     interrupt
         .or(async { Ok(Broker::start(config).await?) })
         .await

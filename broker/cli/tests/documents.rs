@@ -197,6 +197,35 @@ fn the_examples_of_the_help_work() {
     }
 }
 
+/// Commands in the running text of the documents, between backticks.
+fn commands(document: &str) -> impl Iterator<Item = &str> {
+    document
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(|span| span.starts_with("weir ") && !span.contains(['|', '…', '[', '=']))
+}
+
+/// A flag that does not exist is refused before `--help` is heeded.
+#[cfg(unix)]
+#[test]
+fn every_command_that_a_document_names_is_understood() {
+    let place = Place::new();
+    let mut count = 0;
+    for path in ["../CONFIG.md", "../OPERATIONS.md", "../../README.md"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let document = std::fs::read_to_string(file).unwrap();
+        // A placeholder's brackets are no matter here.
+        let document = document.replace("NAME=VALUE", "NAME:VALUE");
+        for line in commands(&document) {
+            let line = format!("{} --help", line.replace("NAME:VALUE", "NAME=VALUE"));
+            let done = finish(shell(&place, None, &line), b"");
+            assert_eq!(done.code, 0, "{path}: {line}\n{}", done.err);
+            count += 1;
+        }
+    }
+    assert!(count > 5, "only {count} commands found");
+}
+
 #[test]
 fn every_subcommand_explains_itself() {
     let place = Place::new();

@@ -35,6 +35,18 @@ fn a_file_goes_in_and_comes_out_twice() {
 }
 
 #[test]
+fn json_gives_the_figures_and_nothing_else() {
+    let place = Place::new();
+    let file = file(&place);
+    let args = ["--file", &file, "--listen", "127.0.0.1:0", "--json"];
+    let text = place.weir(["quickstart"].iter().chain(&args)).good().text();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["records"], 20_000, "{text}");
+    assert_eq!(report["topic"], "orders", "{text}");
+    assert!(report["consume_seconds"].as_f64().unwrap() > 0.0, "{text}");
+}
+
+#[test]
 fn a_taken_port_says_what_to_do() {
     let place = Place::new();
     let file = file(&place);

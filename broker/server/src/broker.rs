@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::health::{Health, Vital};
 use crate::http;
 use crate::limits::{PORT_ATTEMPTS, SHUTDOWN_GRACE_MS};
 use crate::metrics::Metrics;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -106,7 +107,7 @@ pub struct Broker {
     profile: PathBuf,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
-    ready: Arc<AtomicBool>,
+    health: Arc<Health>,
     stop: CancellationToken,
     server: Option<ServerHandle>,
     bound: Vec<Bound>,
@@ -159,11 +160,13 @@ impl Broker {
             log: LogRoom::new(config.store.pending_bytes_max, &store),
             answers: AnswerRoom::new(config.response_bytes_max),
         };
+        let health = Health::new(&store);
         let ground = Ground {
             clock,
             image: Arc::clone(&image),
             store: Arc::clone(&store),
             rooms: rooms.clone(),
+            health: Arc::clone(&health),
         };
         let threads = start_threads(&config, ground, quorum, shards.clone(), inboxes)?;
         let metrics = Arc::new(Metrics::new(
@@ -191,7 +194,7 @@ impl Broker {
             data,
             metrics,
             metrics_address: None,
-            ready: Arc::new(AtomicBool::new(false)),
+            health,
             stop: CancellationToken::new(),
             bound: server.listeners().to_vec(),
             server: Some(server),
@@ -200,7 +203,7 @@ impl Broker {
         if let Some(address) = config.metrics {
             broker.serve_metrics(address).await?;
         }
-        broker.ready.store(true, Ordering::Release);
+        broker.health.set_ready(true);
         Ok(broker)
     }
 
@@ -213,7 +216,7 @@ impl Broker {
         let serving = http::serve(
             listener,
             Arc::clone(&self.metrics),
-            Arc::clone(&self.ready),
+            Arc::clone(&self.health),
             self.stop.clone(),
         );
         tokio::spawn(serving);
@@ -244,10 +247,17 @@ impl Broker {
         self.metrics_address
     }
 
+    /// Whether all of it still works. A broker that lost a thread to a panic answers nothing
+    /// that needs it: drop it and start another.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.health.is_alive()
+    }
+
     /// Stops in good order: no new requests, those accepted are finished, the log is closed
     /// cleanly.
     pub async fn shutdown(mut self) {
-        self.ready.store(false, Ordering::Release);
+        self.health.set_ready(false);
         self.stop.cancel();
         if let Some(server) = self.server.take()
             && server
@@ -303,6 +313,7 @@ struct Ground {
     image: Arc<ArcSwap<Image>>,
     store: Arc<Store>,
     rooms: Rooms,
+    health: Arc<Health>,
 }
 
 /// Starts the shards and the quorum, and tells every shard what has been agreed.
@@ -314,7 +325,7 @@ fn start_threads(
     inboxes: Vec<Receiver<ToShard>>,
 ) -> Result<Threads, StartError> {
     let (proposer, quorum_thread) = quorum
-        .start(Arc::clone(&ground.image), shards.clone())
+        .start(&ground.health, Arc::clone(&ground.image), shards.clone())
         .map_err(|error| system("a thread", &error))?;
     let mut threads = Threads {
         shards,
@@ -327,9 +338,13 @@ fn start_threads(
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
         let shard = new_shard(id, config, &ground, &budget, inbox, proposer.clone());
+        let vital = Vital(Arc::clone(&ground.health));
         let thread = std::thread::Builder::new()
             .name(format!("weir-shard-{index}"))
-            .spawn(move || shard.run())
+            .spawn(move || {
+                let _vital = vital;
+                shard.run();
+            })
             .map_err(|error| system("a thread", &error))?;
         threads.shard_threads.push(thread);
     }

@@ -1,6 +1,7 @@
 //! The small HTTP server for Prometheus and for probes: `/metrics`, `/livez`, `/readyz`.
 //! Opt-in, read-only, and never part of the data path.
 
+use crate::health::Health;
 use crate::limits::{METRICS_CONNECTIONS_MAX, METRICS_HEADER_MS};
 use crate::metrics::Metrics;
 use http_body_util::Full;
@@ -12,7 +13,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
-    ready: Arc<AtomicBool>,
+    health: Arc<Health>,
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
@@ -42,10 +42,10 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (metrics, ready) = (Arc::clone(&metrics), Arc::clone(&ready));
+        let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(&request, &metrics, &ready);
+                let answer = answer(&request, &metrics, &health);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let served = http1::Builder::new()
@@ -64,17 +64,21 @@ pub(crate) async fn serve(
 fn answer(
     request: &Request<Incoming>,
     metrics: &Metrics,
-    ready: &AtomicBool,
+    health: &Health,
 ) -> Response<Full<Bytes>> {
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
     }
     match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "alive\n"),
-        "/readyz" if ready.load(Ordering::Acquire) => text(StatusCode::OK, "ready\n"),
+        "/livez" if health.is_alive() => text(StatusCode::OK, "alive\n"),
+        "/livez" => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a thread was lost: start the broker again\n",
+        ),
+        "/readyz" if health.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(
             StatusCode::SERVICE_UNAVAILABLE,
-            "not ready: starting or stopping\n",
+            "not ready: starting, stopping or broken\n",
         ),
         "/metrics" => match metrics.render() {
             Ok(body) => {

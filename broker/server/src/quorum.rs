@@ -4,6 +4,7 @@
 //! `weir-meta`'s business. A log whose write failed is never written or read again while the
 //! broker runs: the page cache then shows what the disk may not have (I-STO-6).
 
+use crate::health::{Health, Vital};
 use crate::limits::{PROPOSALS_MAX, SNAPSHOT_ENTRIES};
 use crate::shard::{ShardSender, ToShard};
 use arc_swap::ArcSwap;
@@ -128,11 +129,16 @@ impl Quorum {
     /// Starts the thread that agrees on what shards propose and tells every shard.
     pub(crate) fn start(
         mut self,
+        health: &Arc<Health>,
         published: Arc<ArcSwap<Image>>,
         shards: Vec<ShardSender>,
     ) -> std::io::Result<(Proposer, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(PROPOSALS_MAX);
-        let run = move || self.run(&receiver, &published, &shards);
+        let vital = Vital(Arc::clone(health));
+        let run = move || {
+            let _vital = vital;
+            self.run(&receiver, &published, &shards);
+        };
         let thread = std::thread::Builder::new()
             .name("weir-quorum".into())
             .spawn(run)?;

@@ -6,7 +6,7 @@ clients once more over TLS with a client certificate.
 
 import security
 from clients import ConfluentClient, JavaClient, KafkaPythonClient, WeirClient
-from harness import Failure, check
+from harness import SEVERAL_SHARDS, Failure, check
 from records import CODECS, differences, keyed, sample
 
 ABOUT = "each client reads what each other wrote; partitions of keys; TLS"
@@ -17,7 +17,7 @@ PARTITIONS = 3
 
 
 def run(env):
-    with env.broker(tls=True) as broker:
+    with env.broker(tls=True, config=SEVERAL_SHARDS) as broker:
         clients = [
             ConfluentClient(broker.bootstrap),
             KafkaPythonClient(broker.bootstrap),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from clients import ConfluentClient
-from harness import Failure, Process, check, wait_until
+from harness import SEVERAL_SHARDS, Failure, Process, check, wait_until
 
 ABOUT = "kill -9 under load of four producers; acks against what is read"
 SECONDS_MAX = 180
@@ -32,7 +32,7 @@ LOAD_CLIENT = Path(__file__).resolve().parent.parent / "load_client.py"
 def run(env):
     rounds = env.scale(12, 50)
     dice = random.Random(SEED)
-    with env.broker() as broker:
+    with env.broker(config=SEVERAL_SHARDS) as broker:
         client = ConfluentClient(broker.bootstrap)
         client.make_topics([TOPIC], PARTITIONS, {"max.message.bytes": "2222222"})
         before_records = fill(env, broker)
