@@ -345,11 +345,12 @@ class Weir:
         check(code == 0, f"a clean stop ended with {code}:\n{self.process.output()[-2000:]}")
 
     def store_figures(self):
-        """What the store tells of itself on the page of a broker with `metrics`: name -> number."""
+        """What the store tells of itself on the page of a broker with `metrics`: name without
+        `weir_store_` -> number."""
         page = f"http://{HOST}:{self.metrics_port}/metrics"
         with urllib.request.urlopen(page, timeout=10) as answer:
             text = answer.read().decode()
-        found = re.findall(r'^weir_store\{figure="(\w+)"\} (-?\d+)', text, re.MULTILINE)
+        found = re.findall(r"^weir_store_(\w+) (-?\d+)$", text, re.MULTILINE)
         check(found, f"no figures of the store on {page}:\n{text[:500]}")
         return {name: int(number) for name, number in found}
 
@@ -411,13 +412,19 @@ def rewriter_passed(broker, seconds):
     store holds then: no file waits, none changes, no processor time is taken."""
     began = time.monotonic()
     seen = {"since": began, "state": None, "cpu": 0.0}
-    moving = ("waiting_for_rewriter", "rewritten_bytes", "published", "unlinked", "lane_files")
+    moving = (
+        "rewriter_waiting_files",
+        "rewritten_bytes_total",
+        "rewriter_publications_total",
+        "unlinked_files_total",
+        "lane_files",
+    )
 
     def still():
         figures = broker.store_figures()
         cpu = broker.process.cpu_seconds()
         state = (folder_bytes(broker.data), [figures[name] for name in moving])
-        busy = cpu - seen["cpu"] > 0.3 or figures["waiting_for_rewriter"] > 0
+        busy = cpu - seen["cpu"] > 0.3 or figures["rewriter_waiting_files"] > 0
         if busy or state != seen["state"]:
             seen["since"] = time.monotonic()
         seen.update(state=state, cpu=cpu, figures=figures)

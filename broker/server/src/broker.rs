@@ -172,7 +172,7 @@ impl Broker {
         let metrics = Arc::new(Metrics::new(
             ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
         ));
-        probes::store(&metrics, &store);
+        let answers = Arc::clone(&rooms.answers);
         let shared = Arc::new(Shared {
             image: Arc::clone(&image),
             shards,
@@ -188,7 +188,7 @@ impl Broker {
             ..ServerConfig::new(config.listeners.clone())
         };
         let server = weir_net::serve(server_config, &certs, Arc::new(BrokerService(shared)))?;
-        probes::net(&metrics, server.counters());
+        probes::all(&metrics, &store, server.counters(), &answers);
         let mut broker = Self {
             profile: certs.admin_file(),
             data,

@@ -3,10 +3,10 @@
 //! Counting happens where the work happens, by handles that were made beforehand; figures that
 //! others keep (the store, the listeners) are fetched when somebody looks. Nothing here decides.
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
@@ -21,11 +21,6 @@ const SECONDS_BUCKETS: [f64; 14] = [
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabel {
     api: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FigureLabel {
-    figure: String,
 }
 
 /// Handles for one API.
@@ -57,14 +52,10 @@ impl ApiMetrics {
     }
 }
 
-/// A figure that somebody else keeps: its name, what it is, and how to read it now.
-pub(crate) type Probe = Box<dyn Fn() -> Vec<(String, i64)> + Send + Sync>;
-
 /// Everything that is counted.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     apis: BTreeMap<i16, ApiMetrics>,
-    probes: Mutex<Vec<(Family<FigureLabel, Gauge>, Probe)>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -122,7 +113,6 @@ impl Metrics {
         Self {
             registry: Mutex::new(registry),
             apis,
-            probes: Mutex::default(),
         }
     }
 
@@ -131,27 +121,16 @@ impl Metrics {
         self.apis.get(&key)
     }
 
-    /// Adds a group of figures under `name`, read anew each time somebody looks.
-    pub(crate) fn probe(&self, name: &str, help: &str, probe: Probe) {
-        let family = Family::<FigureLabel, Gauge>::default();
+    /// Adds figures that somebody else keeps, read anew each time somebody looks.
+    pub(crate) fn collect(&self, collector: Box<dyn Collector>) {
         self.registry
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .register(name, help, family.clone());
-        self.probes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((family, probe));
+            .register_collector(collector);
     }
 
     /// Everything in the OpenMetrics text format.
     pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
-        for (family, probe) in &*self.probes.lock().unwrap_or_else(PoisonError::into_inner) {
-            family.clear();
-            for (figure, value) in probe() {
-                family.get_or_create(&FigureLabel { figure }).set(value);
-            }
-        }
         let mut out = String::new();
         text::encode(
             &mut out,

@@ -176,7 +176,7 @@ def live_bytes(broker, writer, shrinkers):
 
 def ratio_apart(broker, live, disk, figures):
     """Disk against live bytes without the files that the lanes write now, and the pool's."""
-    check(figures["waiting_for_rewriter"] == 0, f"the rewriter has not passed: {figures}")
+    check(figures["rewriter_waiting_files"] == 0, f"the rewriter has not passed: {figures}")
     disk -= folder_bytes(broker.data, ("lane-", "pool-"))
     return disk / (live - figures["lane_live_bytes"])
 
