@@ -9,7 +9,6 @@ use alloc::{
 };
 use bytes::Bytes;
 use weir_meta::{TopicConfig, config::Validation};
-use weir_replica::AppendRules;
 use weir_types::{
     Batch, BatchHeader, ErrorCode, TimestampMs,
     batch::{BatchError, Compression, check_batch, check_record_times, payload},
@@ -197,22 +196,47 @@ fn check_times(
             (at(smallest), at(largest))
         }
     };
-    let rules = AppendRules {
-        batch_bytes_max: config.batch_bytes_max,
-        log_append_time: false,
-        timestamp_before_max_ms: config.timestamp_before_max_ms,
-        timestamp_after_max_ms: config.timestamp_after_max_ms,
-        min_insync_replicas: 1,
-        forget_sequences: false,
-    };
-    let refused = |error: weir_replica::AppendError| Invalid::new(error.code(), error.text());
     if smallest < TimestampMs::NONE {
         return Err(Invalid::new(
             ErrorCode::InvalidTimestamp,
             "a record's timestamp is below -1",
         ));
     }
-    rules.check_timestamp(smallest, wall).map_err(refused)?;
-    rules.check_timestamp(largest, wall).map_err(refused)?;
+    let bounds = TimestampBounds::around(wall, config);
+    bounds.check(smallest)?;
+    bounds.check(largest)?;
     Ok(largest)
+}
+
+/// How far from the broker's clock a producer's timestamps may be (KIP-937).
+#[derive(Clone, Copy, Debug)]
+struct TimestampBounds {
+    earliest: TimestampMs,
+    latest: TimestampMs,
+}
+
+impl TimestampBounds {
+    fn around(wall: TimestampMs, config: &TopicConfig) -> Self {
+        Self {
+            earliest: TimestampMs(wall.0.saturating_sub(config.timestamp_before_max_ms)),
+            latest: TimestampMs(wall.0.saturating_add(config.timestamp_after_max_ms)),
+        }
+    }
+
+    /// Checks one timestamp; -1 is none and always allowed.
+    fn check(self, timestamp: TimestampMs) -> Result<(), Invalid> {
+        let Self { earliest, latest } = self;
+        if timestamp == TimestampMs::NONE || (earliest..=latest).contains(&timestamp) {
+            return Ok(());
+        }
+        Err(Invalid::new(
+            ErrorCode::InvalidTimestamp,
+            format!(
+                "timestamp {timestamp} is out of range: it must be from {} to {} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)",
+                earliest.0,
+                latest.0,
+                timestamp = timestamp.0
+            ),
+        ))
+    }
 }

@@ -124,6 +124,12 @@ fn times_are_bounded_and_a_wrong_maximum_is_corrected() {
         check(batch(&[9_900, 10_051])),
         Err(ErrorCode::InvalidTimestamp)
     );
+    let late = Bytes::from(batch(&[10_051]));
+    let refused = validate_batch(&late, &config, 9, WALL, &mut Plain).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "timestamp 10051 is out of range: it must be from 9900 to 10050 (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+    );
     let wrong = with(&batch(&[9_900, 9_950]), |h| {
         h.max_timestamp = TimestampMs(1)
     });

@@ -1,5 +1,6 @@
-//! What may be appended: sizes, timestamps, and the sequence numbers of idempotent producers
-//! (KIP-98, by the rules of Kafka 4).
+//! What may be appended where: replicas in sync, and the sequence numbers of idempotent producers
+//! (KIP-98, by the rules of Kafka 4). What a batch must be in itself, its size and its times
+//! included, was ruled before it came here.
 
 use alloc::{format, string::String};
 use thiserror::Error;
@@ -12,14 +13,8 @@ use weir_types::{
 /// What the topic's settings say about an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendRules {
-    /// `max.message.bytes`.
-    pub batch_bytes_max: usize,
     /// The broker's clock gives the timestamps.
     pub log_append_time: bool,
-    /// `message.timestamp.before.max.ms`.
-    pub timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
-    pub timestamp_after_max_ms: i64,
     /// How many replicas must be in sync: `min.insync.replicas` with acks=all, else 1.
     pub min_insync_replicas: usize,
     /// A seeded fault of the simulator: take every sequence number. Never set in a broker.
@@ -60,27 +55,6 @@ pub enum AppendError {
     /// This broker does not lead the partition.
     #[error("this broker does not lead the partition")]
     NotLeader,
-    /// Too large for the topic.
-    #[error("the batch has {size_bytes} bytes; max.message.bytes allows {limit_bytes}")]
-    TooLarge {
-        /// Its size.
-        size_bytes: usize,
-        /// The topic's limit.
-        limit_bytes: usize,
-    },
-    /// A timestamp is too far from the broker's clock.
-    #[error(
-        "timestamp {} is out of range: it must be from {} to {} (message.timestamp.before.max.ms, message.timestamp.after.max.ms)",
-        timestamp.0, earliest.0, latest.0
-    )]
-    Timestamp {
-        /// The timestamp.
-        timestamp: TimestampMs,
-        /// The earliest that is taken.
-        earliest: TimestampMs,
-        /// The latest that is taken.
-        latest: TimestampMs,
-    },
     /// Too few replicas are in sync for acks=all.
     #[error("{insync} replicas are in sync; min.insync.replicas asks for {wanted}")]
     NotEnoughReplicas {
@@ -120,8 +94,6 @@ impl AppendError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
-            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::Timestamp { .. } => ErrorCode::InvalidTimestamp,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             Self::OldProducer { .. } => ErrorCode::InvalidProducerEpoch,
             Self::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
@@ -133,48 +105,6 @@ impl AppendError {
     #[must_use]
     pub fn text(&self) -> String {
         format!("{self}")
-    }
-}
-
-/// Checks a batch's size and the timestamps its header tells.
-pub(crate) fn check_batch(
-    header: &BatchHeader,
-    rules: &AppendRules,
-    wall: TimestampMs,
-) -> Result<(), AppendError> {
-    if header.size_bytes > rules.batch_bytes_max {
-        return Err(AppendError::TooLarge {
-            size_bytes: header.size_bytes,
-            limit_bytes: rules.batch_bytes_max,
-        });
-    }
-    if rules.log_append_time {
-        return Ok(());
-    }
-    rules.check_timestamp(header.base_timestamp, wall)?;
-    rules.check_timestamp(header.max_timestamp, wall)
-}
-
-impl AppendRules {
-    /// Checks one timestamp against the broker's clock; -1 is none and always allowed.
-    ///
-    /// # Errors
-    /// [`AppendError::Timestamp`].
-    pub fn check_timestamp(
-        &self,
-        timestamp: TimestampMs,
-        wall: TimestampMs,
-    ) -> Result<(), AppendError> {
-        let earliest = TimestampMs(wall.0.saturating_sub(self.timestamp_before_max_ms));
-        let latest = TimestampMs(wall.0.saturating_add(self.timestamp_after_max_ms));
-        if timestamp == TimestampMs::NONE || (earliest..=latest).contains(&timestamp) {
-            return Ok(());
-        }
-        Err(AppendError::Timestamp {
-            timestamp,
-            earliest,
-            latest,
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! `high_watermark <= flushed_end` of every in-sync replica; ends are exclusive.
 
 use crate::{
-    append::{AppendError, AppendRules, Appended, Outcome, check_batch, check_sequence, place},
+    append::{AppendError, AppendRules, Appended, Outcome, check_sequence, place},
     epochs::EpochHistory,
 };
 use alloc::collections::{BTreeMap, VecDeque};
@@ -128,7 +128,6 @@ impl Replica {
                 wanted: rules.min_insync_replicas,
             });
         }
-        check_batch(header, rules, now.wall)?;
         if !rules.forget_sequences {
             self.check_awaited(header)?;
             if let Some(duplicate) = check_sequence(&self.producers, header)? {

@@ -14,10 +14,7 @@ use weir_types::{
 };
 
 const RULES: AppendRules = AppendRules {
-    batch_bytes_max: 1000,
     log_append_time: false,
-    timestamp_before_max_ms: 1000,
-    timestamp_after_max_ms: 1000,
     min_insync_replicas: 1,
     forget_sequences: false,
 };
@@ -230,29 +227,21 @@ fn offsets_follow_and_the_high_watermark_follows_the_disk() {
 }
 
 #[test]
-fn sizes_and_times_are_bounded() {
+fn acks_of_all_need_replicas_in_sync() {
     check(
         "lead 0
-         append 1 size=900
-         append 1 size=940
-         append 1 t=3999
          append 1 t=4000
          append 1 t=6000
-         append 1 t=6001
          append 1 t=-1
          append 1 min=2
          show",
         expect![[r#"
             lead 0: false
-            append 1 size=900: at 0 epoch 0 time -1 max 5000
-            append 1 size=940: the batch has 1001 bytes; max.message.bytes allows 1000 [MESSAGE_TOO_LARGE]
-            append 1 t=3999: timestamp 3999 is out of range: it must be from 4000 to 6000 (message.timestamp.before.max.ms, message.timestamp.after.max.ms) [INVALID_TIMESTAMP]
-            append 1 t=4000: at 1 epoch 0 time -1 max 4000
-            append 1 t=6000: at 2 epoch 0 time -1 max 6000
-            append 1 t=6001: timestamp 6001 is out of range: it must be from 4000 to 6000 (message.timestamp.before.max.ms, message.timestamp.after.max.ms) [INVALID_TIMESTAMP]
-            append 1 t=-1: at 3 epoch 0 time -1 max -1
+            append 1 t=4000: at 0 epoch 0 time -1 max 4000
+            append 1 t=6000: at 1 epoch 0 time -1 max 6000
+            append 1 t=-1: at 2 epoch 0 time -1 max -1
             append 1 min=2: 1 replicas are in sync; min.insync.replicas asks for 2 [NOT_ENOUGH_REPLICAS]
-            show: start 0 high 0 flushed 0 end 4 epochs [(LeaderEpoch(0), Offset(0))] max Some((TimestampMs(6000), Offset(2)))
+            show: start 0 high 0 flushed 0 end 3 epochs [(LeaderEpoch(0), Offset(0))] max Some((TimestampMs(6000), Offset(1)))
         "#]],
     );
 }

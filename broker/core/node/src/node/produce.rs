@@ -98,10 +98,7 @@ impl Node {
 /// What a topic's settings say about an append.
 fn rules(config: &TopicConfig, acks: Acks, forget_sequences: bool) -> AppendRules {
     AppendRules {
-        batch_bytes_max: config.batch_bytes_max,
         log_append_time: config.log_append_time,
-        timestamp_before_max_ms: config.timestamp_before_max_ms,
-        timestamp_after_max_ms: config.timestamp_after_max_ms,
         min_insync_replicas: match acks {
             Acks::All => config.min_insync_replicas,
             Acks::None | Acks::Leader => 1,
