@@ -30,6 +30,10 @@ pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// The most partitions one fetch session remembers.
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
 
+/// The most partitions all fetch sessions of a broker remember together. Beyond it fetches go on
+/// without a session, as with Kafka's `max.incremental.fetch.session.cache.slots`.
+pub const FETCH_SESSIONS_PARTITIONS_MAX: usize = 1_000_000;
+
 /// The most partitions DescribeTopicPartitions answers at once (KIP-966).
 pub const DESCRIBE_PARTITIONS_MAX: usize = 2_000;
 

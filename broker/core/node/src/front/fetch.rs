@@ -125,6 +125,11 @@ impl Front {
                 }
                 session.epoch = FetchSession::next_epoch(epoch);
                 change(session, request);
+                if !session.count() {
+                    // The client begins anew, and without a session.
+                    self.session = None;
+                    return Err(ErrorCode::FetchSessionIdNotFound);
+                }
                 // The answer begins elsewhere each time: the first partitions would otherwise
                 // fill every answer that reaches its limit.
                 let count = session.partitions.len().max(1);
@@ -153,13 +158,16 @@ impl Front {
         }
         let random = (call.random)();
         let id = i32::from_be_bytes([random[0], random[1], random[2], random[3]]);
-        let mut session = FetchSession {
-            id: (id & i32::MAX).max(1),
-            epoch: FetchSession::next_epoch(INITIAL_EPOCH),
+        let mut session = FetchSession::new(
+            (id & i32::MAX).max(1),
+            FetchSession::next_epoch(INITIAL_EPOCH),
             uses_ids,
-            partitions: BTreeMap::new(),
-        };
+            self.config.fetch_sessions.clone(),
+        );
         change(&mut session, request);
+        if !session.count() {
+            return Source::Request;
+        }
         self.session = Some(session);
         Source::NewSession
     }
@@ -182,7 +190,8 @@ fn change(session: &mut FetchSession, request: &FetchRequest) {
             let key = (key(topic), partition.partition);
             if let Some(known) = session.partitions.get_mut(&key) {
                 known.want = Want::from(partition);
-            } else if session.partitions.len() < FETCH_SESSION_PARTITIONS_MAX {
+            } else if session.partitions.len() <= FETCH_SESSION_PARTITIONS_MAX {
+                // One more than may be, so that counting sees it.
                 let part = SessionPartition::new(partition);
                 session.partitions.insert(key, part);
             }

@@ -17,6 +17,7 @@ mod produce;
 mod split;
 mod topics;
 
+pub use fetch_session::FetchSessions;
 pub use join::{Finish, Join};
 
 use crate::{
@@ -52,6 +53,8 @@ pub struct FrontConfig {
     pub log_dir: String,
     /// The broker's own settings, for DescribeConfigs.
     pub broker_settings: Vec<BrokerSetting>,
+    /// What the fetch sessions of all fronts remember; clones share it.
+    pub fetch_sessions: Arc<FetchSessions>,
 }
 
 impl FrontConfig {
@@ -67,6 +70,7 @@ impl FrontConfig {
             replication_factor: 1,
             log_dir: String::new(),
             broker_settings: Vec::new(),
+            fetch_sessions: Arc::default(),
         }
     }
 }
