@@ -248,6 +248,13 @@ impl Catalog {
         done
     }
 
+    /// Which files it has as sealed.
+    #[cfg(test)]
+    pub(crate) fn sealed_files(&self) -> Result<Vec<u32>, KvError> {
+        let contents = self.kv.read(Contents::read)?;
+        Ok(contents.sealed.into_keys().collect())
+    }
+
     /// Closes it cleanly.
     pub(crate) fn close(self) -> Result<(), KvError> {
         self.kv.close()

@@ -4,7 +4,7 @@
 //! Locks are taken in the order catalog, then book, and the book's is never held across IO.
 
 use crate::book::{Book, FileInfo, FileState, Part};
-use crate::catalog::{Catalog, Edit, SharedDisk};
+use crate::catalog::{Catalog, Edit, SharedDisk, file_name};
 use crate::config::StoreConfig;
 use crate::entry::Run;
 use crate::files::{Files, OpenFile};
@@ -106,7 +106,7 @@ impl Core {
         lock(&self.catalog)
     }
 
-    fn dead(&self) -> Option<String> {
+    pub(crate) fn dead(&self) -> Option<String> {
         lock(&self.dead).clone()
     }
 
@@ -158,10 +158,12 @@ impl Core {
             Err(reason) => {
                 Counters::add(&self.counters.failed_commits, 1);
                 for (part, (route, start_asked)) in parts.iter().zip(routes) {
-                    if !part.run.batches.is_empty() || self.dead().is_some() {
+                    // Whoever waits for a truncation hears where the log ends still.
+                    let told = !part.run.batches.is_empty() || part.run.truncate.is_some();
+                    if told || self.dead().is_some() {
                         self.tell_failed(part.partition, route, &reason, &mut events);
                     } else if start_asked {
-                        // Only a mark is lost. Telling a failure would take back batches that
+                        // Only a start is lost. Telling a failure would take back batches that
                         // wait behind it, which begin at the end and would be written all the
                         // same.
                         self.tell_start(part.partition, route, &mut events);
@@ -439,7 +441,8 @@ impl Core {
         let mut catalog = self.catalog();
         let id = catalog.take_file();
         let cache_bytes = self.lane_cache_bytes();
-        let file = LaneFile::create(&self.disk, self.store, id, row, cache_bytes)?;
+        let made = LaneFile::create(&self.disk, self.store, id, row, cache_bytes);
+        let file = made.inspect_err(|_| self.remove_unused(&file_name(id, &row)))?;
         let mut edit = Edit::default();
         edit.files.insert(id, Some(row));
         if let Err(error) = catalog.commit(&edit) {
@@ -546,7 +549,7 @@ impl Core {
     fn read_durable(&self, id: u32, row: &FileRow, head: Vec<u8>) {
         let reopened = self
             .disk
-            .open(&crate::catalog::file_name(id, row))
+            .open(&file_name(id, row))
             .map_err(KvError::from)
             .and_then(|file| Kv::open_overlaid(file, READ_CACHE_BYTES, Some(head)));
         match reopened {
@@ -570,7 +573,13 @@ impl Core {
         let mut worked = false;
         let mut edit = Edit::default();
         for (id, info) in rolled {
-            let front = self.files.lease(id, &info.row)?.kv.front();
+            let front = match self.files.lease(id, &info.row) {
+                Ok(lease) => lease.kv.front(),
+                Err(error) => {
+                    tracing::error!(file = id, %error, "a file cannot be sealed now");
+                    continue;
+                }
+            };
             let state = match self.seal(id, &info) {
                 Ok(Some(row)) => {
                     edit.sealed.insert(id, row);

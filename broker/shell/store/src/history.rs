@@ -45,7 +45,6 @@ pub(crate) struct Group<'a> {
 /// A history file that is being written.
 #[derive(Debug)]
 pub(crate) struct HistoryWriter {
-    pub(crate) id: u32,
     kv: Kv,
     state: WriterState,
 }
@@ -64,7 +63,6 @@ impl HistoryWriter {
     pub(crate) fn new(kv: Kv, header: FileHeader) -> Result<Self, KvError> {
         kv.write_without_sync(|change| change.put(HEADER_KEY, &header.encode()))?;
         Ok(Self {
-            id: header.file,
             kv,
             state: WriterState {
                 next_key: FIRST_KEY,

@@ -87,6 +87,12 @@ pub const REWRITE_INPUTS_MAX: usize = 4;
 /// A history file with less than this share of live bytes is rewritten, in percent.
 pub const REWRITE_ALIVE_PERCENT_MIN: u64 = 70;
 
+/// What a history file takes on the disk beside its batches, in bytes.
+pub const REWRITE_ROOM_BYTES_MIN: u64 = 1024 * 1024;
+
+/// What sorted batches may take on the disk, with indexes and pages, in percent of their bytes.
+pub const REWRITE_ROOM_PERCENT: u64 = 125;
+
 /// An index block of a history file holds at most this many batches.
 pub const INDEX_BLOCK_BATCHES_MAX: usize = 512;
 

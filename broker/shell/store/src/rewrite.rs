@@ -12,7 +12,8 @@ use crate::history::{Group, HistoryBatch, HistoryWriter, read_block};
 use crate::kv::{Kv, KvError};
 use crate::layout::{FileHeader, FileRole, piece_at, piece_data};
 use crate::limits::{
-    PRODUCER_SNAPSHOTS_KEPT, REWRITE_ALIVE_PERCENT_MIN, REWRITE_INPUTS_MAX, WRITER_CACHE_BYTES,
+    PRODUCER_SNAPSHOTS_KEPT, REWRITE_ALIVE_PERCENT_MIN, REWRITE_INPUTS_MAX, REWRITE_ROOM_BYTES_MIN,
+    REWRITE_ROOM_PERCENT, WRITER_CACHE_BYTES,
 };
 use crate::read::{Located, check_batches, located};
 use crate::rows::{FileRow, ProducerSnapshot, SegmentRow};
@@ -51,6 +52,9 @@ pub(crate) struct Rewriter {
     job: Option<Job>,
     /// Inputs that could not be read; left alone until the store is opened again.
     stuck: BTreeSet<u32>,
+    /// The last job was given up: the next takes one input, which needs the least room, and all
+    /// the room there is.
+    cautious: bool,
 }
 
 #[derive(Debug)]
@@ -58,8 +62,13 @@ struct Job {
     inputs: BTreeMap<u32, FileRow>,
     /// Where the next step begins.
     at: (StorePartition, Offset),
-    writer: Option<(HistoryWriter, FileRow)>,
+    writer: Option<HistoryWriter>,
+    /// The file it writes, from before it is made until it is an output: if the job is given up,
+    /// it is removed.
+    writing: Option<(u32, FileRow)>,
     outputs: Vec<Output>,
+    /// Bytes on the disk that what is still to be written may take.
+    room_bytes: u64,
     /// For each partition: the last commit that was flushed when its batches were collected.
     seen: BTreeMap<StorePartition, u64>,
 }
@@ -89,11 +98,16 @@ impl Rewriter {
     /// Does a bounded piece of work. Without `sorting` only what is quick and gives something
     /// back: sealing (a kill then finds less to repair) and letting dead files go.
     pub(crate) fn step(&mut self, core: &Core, sorting: bool) -> RewriteStep {
+        if core.dead().is_some() {
+            // What is sorted now could not be published.
+            return RewriteStep::Idle;
+        }
         match self.try_step(core, sorting) {
             Ok(step) => step,
             Err(StepError { input, error }) => {
                 tracing::error!(?input, %error, "rewriting was given up; nothing is lost");
                 self.stuck.extend(input);
+                self.cautious = self.job.is_some();
                 self.abandon(core);
                 RewriteStep::Idle
             }
@@ -115,7 +129,7 @@ impl Rewriter {
             return Ok(RewriteStep::Idle);
         }
         if self.job.is_none() {
-            self.job = self.choose(core);
+            self.job = self.choose(core)?;
         }
         let Some(job) = self.job.as_mut() else {
             return Ok(RewriteStep::Idle);
@@ -124,8 +138,13 @@ impl Rewriter {
             return Ok(RewriteStep::Worked);
         }
         job.finish_file()?;
+        if !job.outputs.is_empty() {
+            // The outputs' names must outlive a loss of power before the catalog uses them.
+            core.disk.sync_dir().map_err(KvError::from)?;
+        }
         if let Some(job) = self.job.take() {
             core.publish(&job.inputs, job.outputs, &job.seen)?;
+            self.cautious = false;
             core.sweep()?;
         }
         Ok(RewriteStep::Published)
@@ -134,13 +153,10 @@ impl Rewriter {
     /// Throws the outputs of the current job away.
     fn abandon(&mut self, core: &Core) {
         let Some(job) = self.job.take() else { return };
-        let open = job.writer.map(|(writer, row)| (writer.id, row));
+        drop(job.writer);
         let done = job.outputs.iter().map(|output| (output.id, output.row));
-        for (id, row) in done.chain(open) {
-            let name = file_name(id, &row);
-            if let Err(error) = core.disk.remove(&name) {
-                tracing::warn!(name, %error, "a file of a given-up rewrite is left behind");
-            }
+        for (id, row) in done.chain(job.writing) {
+            core.remove_unused(&file_name(id, &row));
         }
     }
 
@@ -172,7 +188,9 @@ impl Rewriter {
         dead.map(|(id, info)| (id, info.row)).collect()
     }
 
-    fn choose(&self, core: &Core) -> Option<Job> {
+    /// The inputs of the next job: as many as there is room for what is alive in them, since
+    /// nothing is given back before all of it is written.
+    fn choose(&self, core: &Core) -> Result<Option<Job>, KvError> {
         let files = self.free_files(core);
         let mostly_dead = |info: &FileInfo| {
             info.live_bytes.saturating_mul(100)
@@ -186,18 +204,51 @@ impl Rewriter {
             .iter()
             .filter(|(_, info)| info.row.role == FileRole::History && mostly_dead(info))
             .take(REWRITE_INPUTS_MAX);
-        let inputs: BTreeMap<u32, FileRow> = lanes
+        let wanted: Vec<(u32, FileInfo)> = lanes
             .chain(history)
-            .map(|(id, info)| (*id, info.row))
+            .map(|(id, info)| (*id, *info))
             .collect();
-        (!inputs.is_empty()).then(|| Job {
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let needed = wanted.iter().map(|(_, info)| room_for(info.live_bytes));
+        let needed = if self.cautious {
+            u64::MAX
+        } else {
+            REWRITE_ROOM_BYTES_MIN + needed.sum::<u64>()
+        };
+        let free = core.disk.make_room(needed)?;
+        let mut room_bytes = REWRITE_ROOM_BYTES_MIN;
+        let mut inputs: BTreeMap<u32, FileRow> = BTreeMap::new();
+        for (id, info) in &wanted {
+            let with = room_bytes + room_for(info.live_bytes);
+            if with <= free && !self.cautious {
+                room_bytes = with;
+                inputs.insert(*id, info.row);
+            }
+        }
+        if inputs.is_empty()
+            && let Some((id, info)) = wanted.iter().min_by_key(|(_, info)| info.live_bytes)
+        {
+            // It may fit all the same; if not, it is tried again when there is more room.
+            room_bytes += room_for(info.live_bytes);
+            inputs.insert(*id, info.row);
+        }
+        Ok(Some(Job {
             inputs,
             at: (StorePartition(0), Offset(i64::MIN)),
             writer: None,
+            writing: None,
             outputs: Vec::new(),
+            room_bytes,
             seen: BTreeMap::new(),
-        })
+        }))
     }
+}
+
+/// Bytes on the disk that sorted batches of so many bytes may take.
+fn room_for(live_bytes: u64) -> u64 {
+    (live_bytes / 100).saturating_mul(REWRITE_ROOM_PERCENT) + REWRITE_ROOM_PERCENT
 }
 
 impl Job {
@@ -229,26 +280,33 @@ impl Job {
         let full = self
             .writer
             .as_ref()
-            .is_some_and(|(writer, _)| writer.bytes() >= core.config.history_file_bytes);
+            .is_some_and(|writer| writer.bytes() >= core.config.history_file_bytes);
         if full {
             self.finish_file()?;
         }
         if self.writer.is_none() {
-            self.writer = Some(core.new_history_file()?);
+            // Lanes may have taken room meanwhile.
+            core.disk
+                .make_room(self.room_bytes)
+                .map_err(KvError::from)?;
+            let (id, row) = self.writing.insert(core.next_history_file());
+            self.writer = Some(core.new_history_file(*id, row)?);
         }
-        if let Some((writer, _)) = self.writer.as_mut() {
+        if let Some(writer) = self.writer.as_mut() {
             writer.add(&groups)?;
         }
+        self.room_bytes = self.room_bytes.saturating_sub(room_for(bytes.len() as u64));
         Counters::add(&core.counters.rewritten_bytes, bytes.len() as u64);
         self.at = next;
         Ok(true)
     }
 
     fn finish_file(&mut self) -> Result<(), KvError> {
-        if let Some((writer, row)) = self.writer.take() {
-            let id = writer.id;
+        if let Some(writer) = self.writer.take() {
             let segments = writer.finish()?;
-            self.outputs.push(Output { id, row, segments });
+            let written = self.writing.take();
+            self.outputs
+                .extend(written.map(|(id, row)| Output { id, row, segments }));
         }
         Ok(())
     }
@@ -478,21 +536,34 @@ fn copy_fragments(kv: &Kv, fragments: &[Fragment], out: &mut [u8]) -> Result<(),
 }
 
 impl Core {
-    fn new_history_file(&self) -> Result<(HistoryWriter, FileRow), KvError> {
+    fn next_history_file(&self) -> (u32, FileRow) {
         let row = FileRow {
             role: FileRole::History,
             generation: 0,
             cut: None,
         };
-        let id = self.catalog().take_file();
-        let name = file_name(id, &row);
+        (self.catalog().take_file(), row)
+    }
+
+    fn new_history_file(&self, id: u32, row: &FileRow) -> Result<HistoryWriter, KvError> {
+        let name = file_name(id, row);
         let kv = Kv::open(self.disk.create(&name)?, WRITER_CACHE_BYTES)?;
         let header = FileHeader {
             store: self.store,
             file: id,
             role: FileRole::History,
         };
-        Ok((HistoryWriter::new(kv, header)?, row))
+        HistoryWriter::new(kv, header)
+    }
+
+    /// Removes a file that did not become part of the log.
+    pub(crate) fn remove_unused(&self, name: &str) {
+        match self.disk.remove(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(name, %error, "a file that is not used is left until a restart");
+            }
+            _ => {}
+        }
     }
 
     /// One catalog commit: outputs become the log, inputs leave it, and everything they held of
@@ -503,10 +574,6 @@ impl Core {
         outputs: Vec<Output>,
         seen: &BTreeMap<StorePartition, u64>,
     ) -> Result<(), KvError> {
-        if !outputs.is_empty() {
-            // The outputs' names must outlive a loss of power before the catalog uses them.
-            self.disk.sync_dir()?;
-        }
         let mut catalog = self.catalog();
         let edit = {
             let mut book = self.book();

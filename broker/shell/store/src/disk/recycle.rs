@@ -53,6 +53,12 @@ impl Recycler {
         }))
     }
 
+    fn use_again(&self, old: &str, name: &str) -> io::Result<Framed> {
+        let framed = Framed::begin(self.disk.open(old)?)?;
+        self.disk.rename(old, name)?;
+        Ok(framed)
+    }
+
     fn pool(&self) -> MutexGuard<'_, Vec<String>> {
         // A list of names is whole at every moment.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,10 +73,13 @@ impl Disk for Recycler {
         let taken = self.pool().pop();
         let file = match taken {
             Some(old) => {
-                let file = self.disk.open(&old)?;
-                let framed = Framed::begin(file)?;
-                self.disk.rename(&old, name)?;
-                framed
+                let again = self.use_again(&old, name);
+                again.inspect_err(|_| {
+                    // Nobody would find it any more before the next start.
+                    if let Err(error) = self.disk.remove(&old) {
+                        tracing::warn!(name = old, %error, "a file that waited cannot be used");
+                    }
+                })?
             }
             None => Framed::begin(self.disk.create(name)?)?,
         };

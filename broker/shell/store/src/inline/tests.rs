@@ -76,3 +76,31 @@ fn a_read_looks_again_when_its_file_failed() {
     let again = store.core.stretch(partition, Offset(0), 1).unwrap();
     assert_eq!(store.core.fetch(&again.unwrap()).unwrap().len(), 1);
 }
+
+/// I-STO-7: a file that cannot be sealed keeps no other from being entered as sealed.
+#[test]
+fn one_file_that_cannot_be_sealed_holds_up_no_other() {
+    let disk = MemDisk::new();
+    let (mut store, partition) = opened(&disk);
+    let mut rolled = Vec::new();
+    for base in 0..3 {
+        append(&mut store, partition, base);
+        store.roll();
+        let book = store.core.book();
+        let last = book.files.last_key_value();
+        rolled.extend(last.map(|(id, info)| (*id, info.row)));
+    }
+    // The handle of the second is gone, and so is what it was opened on.
+    let (second, row) = rolled[1];
+    assert!(store.core.files.close(second).unwrap());
+    let name = crate::catalog::file_name(second, &row);
+    disk.put(&name, b"not what was there");
+    assert!(store.core.seal_rolled().unwrap());
+    let state = |id: u32| store.core.book().files.get(&id).map(|info| info.state);
+    use crate::book::FileState::{Rolled, Sealed};
+    assert_eq!(state(rolled[0].0), Some(Sealed));
+    assert_eq!(state(second), Some(Rolled));
+    assert_eq!(state(rolled[2].0), Some(Sealed));
+    let catalog = store.core.catalog().sealed_files().unwrap();
+    assert_eq!(catalog, [rolled[0].0, rolled[2].0]);
+}
