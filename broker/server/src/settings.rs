@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
 use weir_meta::config::{ConfigKey, TOPIC_CONFIGS};
+use weir_types::limits::TOPIC_PARTITIONS_MAX;
 
 /// What kind of text a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +85,7 @@ const OWN: &[Setting] = settings! {
     "plain.role": Kind::Choice(&["admin", "client"]), "admin",
         "What the principal `local`, anyone who connects to a `plain://` listener, may do.";
 
-    "num.partitions": number(1, 10_000), "1",
+    "num.partitions": number(1, TOPIC_PARTITIONS_MAX as i64), "1",
         "Partitions of a topic that is made without saying how many.";
     "auto.create.topics.enable": Kind::Boolean, "true",
         "Whether a topic is made when a client asks for one that does not exist.";

@@ -265,7 +265,8 @@ fn counts_and_assignments_are_checked() {
         "broker 1
          broker 2
          create zero partitions=0
-         create much partitions=100001
+         create much partitions=10001
+         create? most partitions=10000
          create wide factor=3
          create none factor=0
          create hand assign=0:1+2,1:2+1
@@ -279,9 +280,11 @@ fn counts_and_assignments_are_checked() {
             broker 1: 2 records
             broker 2: 1 records
             create zero partitions=0: 0 records
-                zero: INVALID_PARTITIONS a topic has from 1 to 100000 partitions, not 0
-            create much partitions=100001: 0 records
-                much: INVALID_PARTITIONS a topic has from 1 to 100000 partitions, not 100001
+                zero: INVALID_PARTITIONS a topic has from 1 to 10000 partitions, not 0
+            create much partitions=10001: 0 records
+                much: INVALID_PARTITIONS a topic has from 1 to 10000 partitions, not 10001
+            create? most partitions=10000: 0 records
+                most: ok
             create wide factor=3: 0 records
                 wide: INVALID_REPLICATION_FACTOR the replication factor is 3, but there are 2 brokers
             create none factor=0: 0 records
@@ -443,6 +446,8 @@ fn partitions_only_grow() {
          create t partitions=2
          grow t 2
          grow t 1
+         grow? t 10001
+         grow? t 10000
          grow? t 4
          grow t 4
          grow missing 4
@@ -455,6 +460,10 @@ fn partitions_only_grow() {
                 t: INVALID_PARTITIONS topic 't' already has 2 partitions
             grow t 1: 0 records
                 t: INVALID_PARTITIONS topic 't' has 2 partitions; their number cannot be lowered to 1
+            grow? t 10001: 0 records
+                t: INVALID_PARTITIONS a topic has at most 10000 partitions, not 10001
+            grow? t 10000: 0 records
+                t: ok
             grow? t 4: 0 records
                 t: ok
             grow t 4: 2 records

@@ -21,7 +21,7 @@ pub const BATCH_RECORDS_MAX: usize = 4 * 1024 * 1024;
 /// The longest topic name, in bytes (Kafka's rule).
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
-/// The most partitions of one topic.
-pub const TOPIC_PARTITIONS_MAX: usize = 100_000;
+/// The most partitions of one topic: the broker refuses more, and its settings and tools say so.
+pub const TOPIC_PARTITIONS_MAX: usize = 10_000;
 
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < FRAME_BYTES_MAX);
