@@ -48,6 +48,8 @@ impl CacheBudget {
 
 #[derive(Debug)]
 struct Entry {
+    /// Counts the batches of a cache in the order in which they came.
+    number: u64,
     base: Offset,
     next: Offset,
     batch: Batch,
@@ -58,8 +60,12 @@ struct Entry {
 pub struct TailCache {
     budget: Arc<CacheBudget>,
     partitions: BTreeMap<StorePartition, VecDeque<Entry>>,
-    /// Partitions in the order in which their batches came; the oldest goes first.
-    order: VecDeque<StorePartition>,
+    /// Places of batches in the order in which they came, the oldest first. Of batches that were
+    /// truncated or replaced the places stay for a while.
+    order: VecDeque<(StorePartition, u64)>,
+    next_number: u64,
+    /// Batches in all partitions.
+    entries: usize,
     bytes: usize,
 }
 
@@ -72,6 +78,8 @@ impl TailCache {
             budget,
             partitions: BTreeMap::new(),
             order: VecDeque::new(),
+            next_number: 0,
+            entries: 0,
             bytes: 0,
         }
     }
@@ -88,22 +96,45 @@ impl TailCache {
         let size = batch.size_bytes();
         self.bytes += size;
         self.budget.used.fetch_add(size, Ordering::Relaxed);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.entries += 1;
         let entries = self.partitions.entry(partition).or_default();
-        entries.push_back(Entry { base, next, batch });
-        self.order.push_back(partition);
+        entries.push_back(Entry {
+            number,
+            base,
+            next,
+            batch,
+        });
+        self.order.push_back((partition, number));
         self.trim();
+    }
+
+    /// Drops the places of batches that are gone, once they are more than those that are there.
+    fn compact(&mut self) {
+        if self.order.len() <= 2 * self.entries {
+            return;
+        }
+        let partitions = &self.partitions;
+        self.order.retain(|(partition, number)| {
+            let entries = partitions.get(partition);
+            entries.is_some_and(|e| e.binary_search_by_key(number, |e| e.number).is_ok())
+        });
     }
 
     /// Evicts the oldest batches while all caches together are over the budget and this one has
     /// more than its share. Called by `insert`; an idle shard calls it now and then.
     pub fn trim(&mut self) {
         while self.budget.is_over() && self.bytes > self.budget.share() {
-            let Some(partition) = self.order.pop_front() else {
+            let Some((partition, number)) = self.order.pop_front() else {
                 return;
             };
             let Some(entries) = self.partitions.get_mut(&partition) else {
                 continue;
             };
+            if entries.front().is_none_or(|entry| entry.number != number) {
+                continue;
+            }
             let gone = entries.pop_front();
             if entries.is_empty() {
                 self.partitions.remove(&partition);
@@ -115,6 +146,7 @@ impl TailCache {
     fn release(&mut self, gone: Option<Entry>) {
         if let Some(entry) = gone {
             let size = entry.batch.size_bytes();
+            self.entries -= 1;
             self.bytes -= size;
             self.budget.used.fetch_sub(size, Ordering::Relaxed);
         }
@@ -156,12 +188,13 @@ impl TailCache {
                     let gone = entries.pop_back();
                     self.release(gone);
                 }
-                Some(_) => return,
+                Some(_) => break,
                 None => {
                     self.partitions.remove(&partition);
                 }
             }
         }
+        self.compact();
     }
 
     /// Forgets a partition.
@@ -169,7 +202,7 @@ impl TailCache {
         for entry in self.partitions.remove(&partition).unwrap_or_default() {
             self.release(Some(entry));
         }
-        // Its places in `order` stay and pass by when their turn comes.
+        self.compact();
     }
 
     /// Bytes of batches in this cache.
@@ -272,5 +305,39 @@ mod tests {
             bases(two.lookup(P, Offset(15), Offset(99), 9999)),
             Some(vec![15, 16, 17, 18, 19])
         );
+    }
+
+    #[test]
+    fn what_is_gone_leaves_no_place_behind() {
+        let mut cache = TailCache::new(CacheBudget::new(1 << 20));
+        let other = StorePartition(2);
+        for round in 0..1000 {
+            cache.insert(P, batch(10, 1, 100));
+            if round % 3 == 0 {
+                cache.truncate(P, Offset(10));
+            } else {
+                cache.remove(P);
+            }
+            // Does not continue what is there.
+            cache.insert(other, batch(3 * round, 1, 100));
+            assert!(cache.order.len() <= 2 * cache.entries + 1, "{round}");
+        }
+        assert_eq!((cache.entries, cache.bytes()), (1, 100));
+        // The oldest goes first, whatever was there before it.
+        let mut cache = TailCache::new(CacheBudget::new(300));
+        for n in 0..3 {
+            cache.insert(other, batch(n, 1, 100));
+        }
+        cache.truncate(other, Offset(0));
+        for n in 0..2 {
+            cache.insert(P, batch(n, 1, 100));
+        }
+        for n in 0..2 {
+            cache.insert(other, batch(n, 1, 100));
+        }
+        let find = |partition| bases(cache.lookup(partition, Offset(1), Offset(9), 1000));
+        assert_eq!(bases(cache.lookup(P, Offset(0), Offset(9), 1000)), None);
+        assert_eq!((find(P), find(other)), (Some(vec![1]), Some(vec![1])));
+        assert_eq!(cache.bytes(), 300);
     }
 }

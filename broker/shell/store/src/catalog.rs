@@ -17,7 +17,7 @@ use std::sync::Arc;
 use weir_types::StorePartition;
 
 /// Version of everything the store writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The catalog's name in the folder.
 pub(crate) const CATALOG_FILE: &str = "catalog.redb";
@@ -218,7 +218,8 @@ impl Catalog {
         self.row.store
     }
 
-    /// Hands out a file number; durable with the next commit, before which no file bears it.
+    /// Hands out a file number; durable with the next commit. A file that bears it before is
+    /// nobody's: after a crash it is removed, and the number may be handed out again.
     pub(crate) fn take_file(&mut self) -> u32 {
         let id = self.row.next_file;
         self.row.next_file += 1;

@@ -310,8 +310,8 @@ fn flip_bits(sealed: bool) -> usize {
             disk.put(name, image);
         }
         let used = images[which].iter().rposition(|b| *b != 0).unwrap() as u64;
-        // A lane file's first page is its frame; redb's own head follows.
-        let head = [0, 4096][which];
+        // A lane file's first two pages are its frame; redb's own head follows.
+        let head = [0, 8192][which];
         let (from, range) = if round % 4 < 2 {
             (head, 400)
         } else {

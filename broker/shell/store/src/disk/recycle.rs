@@ -2,9 +2,12 @@
 //! next lane file, because overwriting what was written before makes a sync cheap, while a file
 //! that grows drags the file system's own records into each (design rule 9).
 //!
-//! Such a file begins with a frame that says how much of it counts; what lies beyond is left from
-//! its life before and must never be shown. The frame has two slots, written in turn, so that a
-//! torn write leaves the other.
+//! Such a file begins with a frame that says how much of it counts. What lies beyond is left from
+//! its life before and is never shown; what a new length takes in and nobody has written yet is
+//! old too. That is safe under redb alone: it reaches every page from a root of this life, which
+//! is written after the pages it leads to, and where it must not find an old root, in the first
+//! bytes, the file is cleared. The frame has two slots, written in turn, so that a torn write
+//! leaves the other.
 
 use super::{Disk, DiskFile};
 use crate::catalog::{SharedDisk, is_lane_name};
@@ -18,11 +21,11 @@ use std::{
 /// Names of files that wait to be used again begin so.
 const POOL_PREFIX: &str = "pool-";
 
-/// Bytes in front of a framed file's content: a page, so that its own pages stay aligned.
-const FRAME_BYTES: u64 = 4096;
+/// Bytes in front of a framed file's content: whole pages, so that its own stay aligned.
+const FRAME_BYTES: u64 = 8192;
 
-/// Distance of the two slots: no sector holds both.
-const SLOT_BYTES: u64 = 2048;
+/// Distance of the two slots: no page and no sector of today's disks holds both.
+const SLOT_BYTES: u64 = 4096;
 
 /// Bytes of a sealed slot: seal, sequence, length.
 const SLOT_LEN: usize = 24;
@@ -149,7 +152,7 @@ impl Disk for Recycler {
     }
 }
 
-/// A file whose first page says how much of it counts.
+/// A file whose first two pages say how much of it counts.
 #[derive(Debug)]
 struct Framed {
     file: Arc<dyn DiskFile>,
@@ -392,7 +395,10 @@ mod tests {
         let disk = recycler(&below);
         write_and_sync(&disk, OLD, &[7; 5000]);
         let file = below.open(OLD).unwrap();
+        // A sector that is lost as a whole leaves the other slot: here the newer one.
         file.write_at(0, &[9; 4096]).unwrap();
+        assert_eq!(disk.open(OLD).unwrap().len().unwrap(), 5000);
+        file.write_at(4096, &[9; 4096]).unwrap();
         let error = disk.open(OLD).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

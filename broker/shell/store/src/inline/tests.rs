@@ -104,3 +104,27 @@ fn one_file_that_cannot_be_sealed_holds_up_no_other() {
     let catalog = store.core.catalog().sealed_files().unwrap();
     assert_eq!(catalog, [rolled[0].0, rolled[2].0]);
 }
+
+/// I-STO-12: entries of batches leave memory when their file is rewritten.
+#[test]
+fn memory_holds_entries_of_files_that_are_not_rewritten() {
+    let disk = MemDisk::new();
+    let (mut store, partition) = opened(&disk);
+    for base in 0..300 {
+        append(&mut store, partition, base);
+    }
+    let slots = |store: &InlineStore| {
+        store
+            .core
+            .book()
+            .parts
+            .get(&partition)
+            .map(|p| p.slots.len())
+    };
+    assert_eq!(slots(&store), Some(300));
+    store.roll();
+    while store.step_rewrite() != RewriteStep::Idle {}
+    assert_eq!(slots(&store), Some(0));
+    append(&mut store, partition, 300);
+    assert_eq!(slots(&store), Some(1));
+}
