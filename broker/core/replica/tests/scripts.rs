@@ -66,6 +66,13 @@ fn check(script: &str, expected: Expect) {
     expected.assert_eq(&out);
 }
 
+/// Reads `TIME@OFFSET`.
+fn time_at(text: &str) -> (TimestampMs, Offset) {
+    let (time, offset) = text.split_once('@').unwrap();
+    let time = TimestampMs(time.parse().unwrap());
+    (time, Offset(offset.parse().unwrap()))
+}
+
 /// What a script acts on.
 struct World {
     replica: Replica,
@@ -103,13 +110,7 @@ impl World {
             "append" => self.append(number(1) as i32, &words),
             "flushed" => format!("{}", self.replica.flushed(Offset(number(1)))),
             "start" => {
-                let max = option("max").map(|text| {
-                    let (time, offset) = text.split_once('@').unwrap();
-                    (
-                        TimestampMs(time.parse().unwrap()),
-                        Offset(offset.parse().unwrap()),
-                    )
-                });
+                let max = option("max").map(time_at);
                 self.replica.start_moved(Offset(number(1)), 7, max);
                 String::new()
             }

@@ -28,6 +28,7 @@ mod layout;
 pub mod limits;
 mod marks;
 mod metalog;
+mod publish;
 mod queue;
 mod read;
 mod recover;

@@ -262,8 +262,10 @@ fn seal_lanes(
     lanes: &mut Lanes,
     open_lanes: OpenLanes<'_>,
 ) -> Result<(), OpenError> {
-    let unsealed = |_: &u32, lane: &mut OpenedLane| lane.unsealed.is_some();
-    let waiting: BTreeMap<u32, OpenedLane> = lanes.opened.extract_if(.., unsealed).collect();
+    let (waiting, whole): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut lanes.opened)
+        .into_iter()
+        .partition(|(_, lane)| lane.unsealed.is_some());
+    lanes.opened = whole;
     let rows = waiting.keys();
     let rows: Vec<(u32, FileRow)> = rows
         .filter_map(|id| Some((*id, *contents.files.get(id)?)))
