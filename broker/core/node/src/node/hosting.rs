@@ -28,7 +28,7 @@ impl Node {
         if let Some(proposal) = proposal {
             self.proposal_applied(now, proposal, effects);
         }
-        self.release_held(now, effects);
+        self.release_agreed(now, effects);
     }
 
     fn take_image(&mut self, now: Now, image: &Arc<Image>, effects: &mut Vec<Effect>) {
