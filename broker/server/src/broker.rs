@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::{Health, Vital};
 use crate::http;
-use crate::limits::{PORT_ATTEMPTS, SHUTDOWN_GRACE_MS};
+use crate::limits::{PORT_ATTEMPTS, SHUTDOWN_GRACE_MS, SHUTDOWN_REST_MS};
 use crate::metrics::Metrics;
 use crate::probes;
 use crate::quorum::{Proposer, Quorum, QuorumError};
@@ -25,6 +25,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_meta::command::RegisterBroker;
 use weir_meta::config::{ConfigSource, ConfigType};
@@ -35,7 +36,7 @@ use weir_net::{
 use weir_node::front::{BrokerSetting, FrontConfig};
 use weir_node::{Node, NodeConfig};
 use weir_store::{CacheBudget, Disk, OpenError, RealDisk, Store, TailCache};
-use weir_types::{ShardId, TopicId, log::LogCommand};
+use weir_types::{BrokerId, ShardId, TopicId, log::LogCommand};
 use weir_wire::ApiKey;
 
 /// Why a broker does not start.
@@ -82,6 +83,19 @@ pub enum StartError {
         folder: PathBuf,
         /// How many partitions it holds.
         partitions: usize,
+    },
+    /// The metadata knows another broker as the one that keeps this folder.
+    #[error(
+        "the data folder {} belongs to node {owner}: start with node.id={owner}, or use another data folder for node {node}",
+        folder.display()
+    )]
+    OtherNode {
+        /// The data folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: BrokerId,
+        /// Who wanted to start on it.
+        node: BrokerId,
     },
     /// This broker is not taken into the cluster.
     #[error("the broker cannot register: {reason}")]
@@ -153,6 +167,7 @@ impl Broker {
         let certs = open_certificates(&config)?;
         let mut quorum = Quorum::open(&disk)?;
         let clock = Clock::new();
+        check_owner(quorum.image(), &config)?;
         delete_rests(&store, quorum.image(), &config)?;
         register(&mut quorum, &config, clock)?;
         let image = Arc::new(ArcSwap::from_pointee(quorum.image().clone()));
@@ -255,7 +270,9 @@ impl Broker {
     }
 
     /// Stops in good order: no new requests, those accepted are finished, the log is closed
-    /// cleanly.
+    /// cleanly. What takes longer than its time is left behind with a line in the log, so that a
+    /// program that ends after this ends soon; one that goes on has that part's threads, and the
+    /// folder in use, until they are done.
     pub async fn shutdown(mut self) {
         self.health.set_ready(false);
         self.stop.cancel();
@@ -267,11 +284,35 @@ impl Broker {
         {
             tracing::warn!("some requests were not finished in time and were cut off");
         }
-        self.threads.end();
+        let rest = Duration::from_millis(SHUTDOWN_REST_MS);
+        if !self.threads.end_within(rest).await {
+            tracing::error!(
+                "a part of the broker is still busy and is left behind: what was acknowledged is on the disk, and the next start repairs the log"
+            );
+        }
     }
 }
 
 impl Threads {
+    /// Ends them, but waits only for so long; says whether all ended. A thread of its own waits
+    /// for those that do not, as even telling a busy shard to stop takes its time.
+    async fn end_within(mut self, limit: Duration) -> bool {
+        let (told, ended) = oneshot::channel();
+        let end = move || {
+            self.end();
+            // Nobody waits any longer.
+            let _late = told.send(());
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("weir-stop".into())
+            .spawn(end)
+        {
+            tracing::warn!(%error, "there was no thread to wait for the others");
+        }
+        // An error means that it was done in place, or that its thread panicked, which was told.
+        tokio::time::timeout(limit, ended).await.is_ok()
+    }
+
     fn end(&mut self) {
         for shard in &self.shards {
             shard.deliver(ToShard::Stop);
@@ -401,6 +442,20 @@ fn open_store_on(config: &Config, disk: Arc<dyn Disk>) -> Result<Opened, StartEr
         "the log is open"
     );
     Ok((disk, Arc::new(store), shards, inboxes))
+}
+
+/// Refuses a folder of another node, before anything is written: its partitions are led by that
+/// node and would be there for nobody. While the quorum is this broker alone, the only brokers its
+/// metadata can know are the ones that started on this folder.
+fn check_owner(image: &Image, config: &Config) -> Result<(), StartError> {
+    match image.brokers().next() {
+        Some(first) if image.broker(config.node_id).is_none() => Err(StartError::OtherNode {
+            folder: config.data.clone(),
+            owner: first.id,
+            node: config.node_id,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Deletes what a topic left whose deletion was agreed and then cut off by a crash, and nothing

@@ -4,6 +4,11 @@
 /// Requests that were accepted get so long to finish when the broker stops, in milliseconds.
 pub(crate) const SHUTDOWN_GRACE_MS: u64 = weir_net::limits::SHUTDOWN_GRACE_MS;
 
+/// The shards, the metadata and the log get so long to end after that, in milliseconds. What is
+/// still busy then is left behind: a service manager that waited in vain would kill the broker
+/// without a word.
+pub(crate) const SHUTDOWN_REST_MS: u64 = 5_000;
+
 /// Numbers tried until one is free for UDP and TCP.
 pub(crate) const PORT_ATTEMPTS: usize = 64;
 

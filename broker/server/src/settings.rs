@@ -79,7 +79,7 @@ const OWN: &[Setting] = settings! {
     "advertise": Kind::List, "",
         "The address that clients are told for each listener, in the order of `listen`, as `HOST:PORT`; empty: the listener's own.";
     "node.id": number(0, i32::MAX as i64), "1",
-        "This broker's number in the cluster; never change it once data exists.";
+        "This broker's number in the cluster; a folder with data starts with its own number only.";
     "shards": number(0, 1024), "0",
         "Threads that own partitions; 0: one for two processor cores. Nothing on disk depends on it.";
     "plain.role": Kind::Choice(&["admin", "client"]), "admin",

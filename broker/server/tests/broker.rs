@@ -149,6 +149,40 @@ async fn a_log_whose_metadata_is_gone_is_not_taken_for_rests() {
     start(folder.path()).await.shutdown().await;
 }
 
+/// Its partitions would be led by a node that is nowhere, and new ones put on it.
+#[tokio::test]
+async fn a_folder_of_another_node_is_refused_and_left_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = start(folder.path()).await;
+    let quic = client(&broker, TransportChoice::Quic).await;
+    let topic = NewTopic::new("orders", 4);
+    quic.admin().create_topic(topic).await.expect("made");
+    produce(&quic, 0, 20).await;
+    quic.close();
+    broker.shutdown().await;
+
+    let mut other = settings(folder.path(), "127.0.0.1:0");
+    other
+        .lay("node.id", "2", Origin::Flag("test".to_owned()))
+        .expect("a setting");
+    let config = Config::from_settings(other).expect("a configuration");
+    let error = Broker::start(config).await.expect_err("node 1's folder");
+    assert!(matches!(error, StartError::OtherNode { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("belongs to node 1: start with node.id=1"),
+        "{text}"
+    );
+
+    let broker = start(folder.path()).await;
+    let quic = client(&broker, TransportChoice::Quic).await;
+    assert_eq!(consume(&quic, 20).await, expected(20));
+    let cluster = quic.admin().describe_cluster().await.expect("described");
+    assert_eq!(cluster.brokers.len(), 1, "no other broker is registered");
+    quic.close();
+    broker.shutdown().await;
+}
+
 /// An older `meta.redb` does not know the newest topic: its records stay, and are there again
 /// with the right metadata. What a deleted topic left goes.
 #[tokio::test]

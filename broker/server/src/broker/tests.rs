@@ -1,4 +1,5 @@
-//! A broker on a disk whose syncs can be held: what clients send meanwhile must not pile up.
+//! A broker on a disk whose syncs can be held: what clients send meanwhile must not pile up. And one
+//! whose shard is busy: it must end all the same.
 
 use super::*;
 use bytes::Bytes;
@@ -205,4 +206,36 @@ async fn a_slow_disk_slows_producers_that_do_not_wait_for_it() {
     }
     drop(sending.await.expect("all sent"));
     broker.shutdown().await;
+}
+
+/// A shard that is busy, whose queue is full: it can be told nothing.
+#[tokio::test]
+async fn a_busy_shard_does_not_keep_a_broker_from_ending() {
+    let (sender, inbox) = shard::queue();
+    while sender.offer(ToShard::Stop).is_ok() {}
+    let (free, busy) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        while busy.recv().is_ok() {}
+        drop(inbox);
+    });
+    let threads = Threads {
+        shards: vec![sender],
+        shard_threads: vec![thread],
+        proposer: None,
+        quorum_thread: None,
+        store: None,
+    };
+    assert!(!threads.end_within(Duration::from_millis(20)).await);
+    drop(free);
+
+    let (sender, inbox) = shard::queue();
+    let thread = std::thread::spawn(move || assert!(inbox.recv().is_ok()));
+    let threads = Threads {
+        shards: vec![sender],
+        shard_threads: vec![thread],
+        proposer: None,
+        quorum_thread: None,
+        store: None,
+    };
+    assert!(threads.end_within(Duration::from_secs(60)).await);
 }
