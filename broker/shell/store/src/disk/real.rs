@@ -10,7 +10,7 @@ use super::{Disk, DiskFile};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -36,12 +36,15 @@ impl RealDisk {
     /// `ResourceBusy` when another process has it open, or the system's.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let lock = OpenOptions::new()
+        let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(folder.join(LOCK_FILE))?;
         lock.try_lock().map_err(|error| busy(folder, error))?;
+        // For whoever comes second and is refused; nothing depends on it.
+        lock.set_len(0)?;
+        write!(lock, "{}", std::process::id())?;
         Ok(Self {
             folder: folder.to_path_buf(),
             read_only: false,
@@ -119,15 +122,20 @@ impl RealDisk {
     }
 }
 
+/// Names the process that has the folder, if it is one that writes: readers leave no number.
+fn busy_text(folder: &Path) -> String {
+    let path = folder.join(LOCK_FILE);
+    let is_read = File::open(&path).is_ok_and(|lock| lock.try_lock_shared().is_ok());
+    let owner = std::fs::read_to_string(&path).unwrap_or_default();
+    match owner.trim().parse::<u32>() {
+        Ok(id) if !is_read => format!("in use by process {id}"),
+        _ => "in use by another process".to_owned(),
+    }
+}
+
 fn busy(folder: &Path, error: TryLockError) -> io::Error {
     match error {
-        TryLockError::WouldBlock => io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            format!(
-                "{} is in use by another process; stop that broker or use another folder",
-                folder.display()
-            ),
-        ),
+        TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, busy_text(folder)),
         TryLockError::Error(error) => error,
     }
 }
