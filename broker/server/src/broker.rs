@@ -51,6 +51,17 @@ pub enum StartError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Another broker, or `weir store`, has the folder.
+    #[error(
+        "the data folder {} is {source}; stop that broker, or start this one elsewhere with --data DIR and --listen HOST:PORT",
+        path.display()
+    )]
+    InUse {
+        /// Where.
+        path: PathBuf,
+        /// Who has it, as far as it can be told.
+        source: std::io::Error,
+    },
     /// The log cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -144,6 +155,10 @@ impl Broker {
     /// # Errors
     /// The first thing that stands in the way, and what to do about it.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        if !config.data.exists() {
+            // Nothing is made for a broker that cannot listen.
+            weir_net::check_listeners(&config.listeners)?;
+        }
         std::fs::create_dir_all(&config.data).map_err(|source| StartError::Folder {
             path: config.data.clone(),
             source,
@@ -164,6 +179,7 @@ impl Broker {
     async fn start_on(config: Config, opened: Opened) -> Result<Self, StartError> {
         let (disk, store, shards, inboxes) = opened;
         let data = config.data.clone();
+        weir_net::check_listeners(&config.listeners)?;
         let certs = open_certificates(&config)?;
         let mut quorum = Quorum::open(&disk)?;
         let clock = Clock::new();
@@ -408,9 +424,15 @@ type Opened = (
 /// Opens the folder of the log and the log in it.
 fn open_store(config: &Config) -> Result<Opened, StartError> {
     let folder = config.data.join("log");
-    let disk = RealDisk::open(&folder).map_err(|source| StartError::Folder {
-        path: folder,
-        source,
+    let disk = RealDisk::open(&folder).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::ResourceBusy {
+            let path = config.data.clone();
+            return StartError::InUse { path, source };
+        }
+        StartError::Folder {
+            path: folder,
+            source,
+        }
     })?;
     let disk: Arc<dyn Disk> = Arc::new(if config.direct_io {
         disk
@@ -611,7 +633,7 @@ fn front_config(config: &Config) -> FrontConfig {
             _ => ConfigSource::StaticBroker,
         },
         kind: match setting.kind {
-            Kind::Text | Kind::Choice(_) => ConfigType::String,
+            Kind::Text | Kind::Choice(_) | Kind::Address | Kind::LogFilter => ConfigType::String,
             Kind::List => ConfigType::List,
             Kind::Boolean => ConfigType::Boolean,
             Kind::Number { .. } => ConfigType::Long,

@@ -13,6 +13,9 @@ use tokio::time::timeout;
 
 const SIZE_BYTES: usize = 4;
 
+/// What a record of TLS (an alert, a handshake) shows where a size should be.
+pub(crate) const TLS: &str = "TLS";
+
 /// Why no frame can be read.
 #[derive(Debug, Error)]
 pub(crate) enum FrameError {
@@ -162,7 +165,7 @@ impl Frames {
 
     fn checked(&self, size: [u8; SIZE_BYTES]) -> Result<usize, FrameError> {
         let what = match size {
-            [0x16, 3, ..] => Some("TLS"),
+            [0x15 | 0x16, 3, ..] => Some(TLS),
             [b'G', b'E', b'T', b' '] | [b'H', b'E', b'A', b'D'] | [b'P', b'O', b'S', b'T'] => {
                 Some("HTTP")
             }

@@ -30,5 +30,5 @@ pub use counters::{Counters, Rejected, TransportCounters};
 pub use limits::Limits;
 pub use listen::{HostPort, ListenError, ListenSpec, Listener, certificate_names};
 pub use profile::{Profile, ProfileError};
-pub use server::{Bound, ServeError, ServerConfig, ServerHandle, Shutdown, serve};
+pub use server::{Bound, ServeError, ServerConfig, ServerHandle, Shutdown, check_listeners, serve};
 pub use service::{Answer, Close, ListenerId, Peer, Service, Session, Transport};

@@ -36,6 +36,15 @@ impl Validity {
         }
     }
 
+    /// The same, but no longer than until `end`, in seconds since 1970.
+    pub(super) fn until(self, end: i64) -> Self {
+        let end = OffsetDateTime::from_unix_timestamp(end).unwrap_or(self.not_after);
+        Self {
+            not_after: self.not_after.min(end),
+            ..self
+        }
+    }
+
     pub(super) fn between(not_before: i64, not_after: i64) -> Option<Self> {
         Some(Self {
             not_before: OffsetDateTime::from_unix_timestamp(not_before).ok()?,

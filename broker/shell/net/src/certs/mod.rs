@@ -464,6 +464,8 @@ impl Certs {
         bootstrap: &[HostPort],
     ) -> Result<Profile, CertsError> {
         check_name(name)?;
+        // Whoever checks it checks the CA as well, so it could not be used any longer.
+        let validity = validity.until(self.info(CA_FILE, &self.ca)?.not_after);
         let Issued { certificate, key } =
             issue::make_client(&self.ca, &self.ca_key, name, role, validity)?;
         Ok(Profile {

@@ -5,7 +5,7 @@
 use super::error::ConnectError;
 use super::lost;
 use crate::{
-    frame::{FrameError, Frames},
+    frame::{FrameError, Frames, TLS},
     io::{Inbound, Outbound},
     listen::HostPort,
     quic::CODE_DONE,
@@ -151,6 +151,11 @@ impl RecvHalf {
                 }
                 .into())
             }
+            // Somebody who got here without TLS came without a profile.
+            Err(FrameError::Foreign { what: TLS }) => Err(ConnectError::NoProfile {
+                address: self.link.address.clone(),
+            }
+            .into()),
             Err(error) => Err(ChannelError::Frame {
                 address: self.link.address.clone(),
                 why: error.to_string(),

@@ -94,7 +94,7 @@ pub enum ConnectError {
         why: ClientRefusal,
     },
     /// The broker wants a certificate and none was given.
-    #[error("{address} wants a certificate: give a profile with --profile FILE")]
+    #[error("{address} speaks TLS and wants a certificate: give a profile with --profile FILE")]
     NoProfile {
         /// As it was asked for.
         address: HostPort,

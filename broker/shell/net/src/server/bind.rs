@@ -25,8 +25,8 @@ const PAIR_ATTEMPTS: usize = 32;
 pub enum ServeError {
     /// Another program listens there.
     #[error(
-        "{listener}: port {port}/{protocol} is taken by another program; end it or listen \
-         elsewhere, as in --listen 127.0.0.1:{}", port.checked_add(1).unwrap_or(9092)
+        "{listener}: port {port}/{protocol} is taken by another program; listen elsewhere, as in \
+         --listen {}:{}", host(listener), port.checked_add(1).unwrap_or(9092)
     )]
     Taken {
         /// The listener.
@@ -35,6 +35,17 @@ pub enum ServeError {
         port: u16,
         /// `udp` or `tcp`.
         protocol: &'static str,
+    },
+    /// The host of a listener leads nowhere.
+    #[error("{listener}: the name `{host}` cannot be resolved ({source}); check its spelling")]
+    Name {
+        /// The listener.
+        listener: String,
+        /// Its host.
+        host: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
     },
     /// The host of a listener is no address of this machine.
     #[error("{listener}: this machine has no such address ({source})")]
@@ -81,6 +92,14 @@ pub enum ServeError {
     },
 }
 
+/// The host of a listener as it was written.
+fn host(listener: &str) -> &str {
+    let address = listener
+        .split_once("://")
+        .map_or(listener, |(_, rest)| rest);
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
 /// A bound socket and its address.
 pub(super) enum Socket {
     Udp(UdpSocket, SocketAddr),
@@ -93,6 +112,15 @@ impl Socket {
             Self::Udp(_, local) | Self::Tcp(_, local) => *local,
         }
     }
+}
+
+/// Whether every listener could listen, asked before anything is made for it. Another program may
+/// still be quicker.
+///
+/// # Errors
+/// As those of [`serve`](super::serve) that come from the sockets.
+pub fn check_listeners(listeners: &[Listener]) -> Result<(), ServeError> {
+    bind_all(listeners).map(drop)
 }
 
 /// Binds every listener, in order.
@@ -141,11 +169,11 @@ fn bind_pair(left: &Listener, right: &Listener) -> Result<(Socket, Socket), Serv
 fn bind(listener: &Listener, port: u16) -> Result<Socket, ServeError> {
     let name = listener.spec.to_string();
     let tcp = listener.spec.transport.is_tcp();
-    let address =
-        resolve(&listener.spec.address, port).map_err(|source| ServeError::NoAddress {
-            listener: name.clone(),
-            source,
-        })?;
+    let address = resolve(&listener.spec.address, port).map_err(|source| ServeError::Name {
+        listener: name.clone(),
+        host: listener.spec.address.host.clone(),
+        source,
+    })?;
     let bound = if tcp {
         bind_tcp(address)
     } else {

@@ -9,7 +9,7 @@ mod places;
 mod quic;
 mod tcp;
 
-pub use bind::ServeError;
+pub use bind::{ServeError, check_listeners};
 
 use crate::{
     certs::Certs,
