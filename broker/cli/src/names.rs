@@ -4,7 +4,11 @@
 use crate::failure::{Exit, Failure, Outcome};
 use weir_client::admin::{NewTopic, TopicDescription};
 use weir_client::{AdminError, Client, ErrorCode};
+use weir_types::limits::TOPIC_PARTITIONS_MAX;
 use weir_types::text::nearest;
+
+/// The most partitions of one topic, as flags check it.
+pub(crate) const PARTITIONS_MAX: i64 = TOPIC_PARTITIONS_MAX as i64;
 
 /// What to do about a topic that does not exist.
 #[derive(Clone, Copy, Debug, Default)]
