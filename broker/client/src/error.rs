@@ -136,6 +136,14 @@ impl From<ErrorCode> for BrokerError {
     }
 }
 
+/// A number of partitions in words.
+fn counted(partitions: usize) -> String {
+    match partitions {
+        1 => "1 partition".to_owned(),
+        count => format!("{count} partitions"),
+    }
+}
+
 /// Why an administrative operation failed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -202,7 +210,7 @@ pub enum ProduceError {
         error: BrokerError,
     },
     /// The topic has no such partition.
-    #[error("topic {topic} has {partitions} partitions; there is no partition {partition}")]
+    #[error("topic {topic} has {}; there is no partition {partition}", counted(*partitions))]
     NoSuchPartition {
         /// The topic.
         topic: Arc<str>,

@@ -171,7 +171,7 @@ impl Producer {
         let timestamp = record.timestamp.unwrap_or(wall);
         if timestamp.0 < -1 || timestamp == TimestampMs::NONE {
             return Err(ProduceError::Config {
-                reason: format!("{timestamp:?} is no timestamp"),
+                reason: format!("{} is no timestamp", timestamp.0),
             });
         }
         let body = Body {

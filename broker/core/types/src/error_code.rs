@@ -82,9 +82,9 @@ error_codes! {
     InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT", false, "the session timeout is outside the allowed range";
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false, "the group is rebalancing";
     InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE", false, "the committed offset's data is too large";
-    TopicAuthorizationFailed = 29, "TOPIC_AUTHORIZATION_FAILED", false, "not allowed on this topic";
-    GroupAuthorizationFailed = 30, "GROUP_AUTHORIZATION_FAILED", false, "not allowed on this group";
-    ClusterAuthorizationFailed = 31, "CLUSTER_AUTHORIZATION_FAILED", false, "not allowed on the cluster";
+    TopicAuthorizationFailed = 29, "TOPIC_AUTHORIZATION_FAILED", false, "this principal may not do this to the topic";
+    GroupAuthorizationFailed = 30, "GROUP_AUTHORIZATION_FAILED", false, "this principal may not do this to the group";
+    ClusterAuthorizationFailed = 31, "CLUSTER_AUTHORIZATION_FAILED", false, "this principal may not do this to the cluster";
     InvalidTimestamp = 32, "INVALID_TIMESTAMP", false, "the record's timestamp is out of range";
     UnsupportedSaslMechanism = 33, "UNSUPPORTED_SASL_MECHANISM", false, "the SASL mechanism is not supported";
     IllegalSaslState = 34, "ILLEGAL_SASL_STATE", false, "the request does not fit the SASL state";

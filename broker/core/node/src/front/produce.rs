@@ -196,7 +196,7 @@ fn writable(call: &Call<'_>, data: &TopicProduceData) -> Result<Arc<Topic>, Inva
     let name = topic.map_or(data.name.as_str(), |topic| &topic.name);
     if !call.context.may(Operation::Write, Resource::Topic(name)) {
         let who = &call.context.principal.name;
-        let text = format!("'{who}' may not produce to this topic");
+        let text = format!("'{who}' may not do this");
         return Err(invalid(ErrorCode::TopicAuthorizationFailed, text));
     }
     topic.cloned().ok_or_else(|| {
