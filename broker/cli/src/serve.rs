@@ -115,6 +115,8 @@ struct Ready {
 pub(crate) async fn run(args: ServeArgs, verbose: u8, interrupt: Interrupt) -> Outcome {
     let settings = args.broker.settings()?;
     if args.print_config {
+        // What could not be served is refused here as well.
+        Config::from_settings(settings.clone())?;
         return print_config(&settings, args.json.json);
     }
     let level = match verbose {

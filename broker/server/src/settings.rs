@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use thiserror::Error;
 use weir_meta::config::{ConfigKey, TOPIC_CONFIGS};
 use weir_types::limits::TOPIC_PARTITIONS_MAX;
@@ -29,6 +30,10 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// An IP address and a port, or nothing.
+    Address,
+    /// A level of the log, or several with what each is for.
+    LogFilter,
     /// Whatever the topic setting takes whose default this is.
     TopicDefault(&'static ConfigKey),
 }
@@ -42,6 +47,8 @@ impl fmt::Display for Kind {
             Self::Number { min, max: i64::MAX } => write!(f, "number, {min} or more"),
             Self::Number { min, max } => write!(f, "number, {min} to {max}"),
             Self::Choice(words) => f.write_str(&words.join(" or ")),
+            Self::Address => f.write_str("IP address and port"),
+            Self::LogFilter => f.write_str("level or filter"),
             Self::TopicDefault(key) => f.write_str(key.kind.name()),
         }
     }
@@ -122,11 +129,11 @@ const OWN: &[Setting] = settings! {
     "quic.idle.timeout.ms": number(500, 600_000), "3000",
         "A QUIC peer that is silent for so many milliseconds counts as dead; raise it for clients far away.";
 
-    "metrics.listen": Kind::Text, "",
-        "`HOST:PORT` of the HTTP server for Prometheus (`/metrics`) and for probes (`/livez`, `/readyz`); empty: none.";
+    "metrics.listen": Kind::Address, "",
+        "`IP:PORT` of the HTTP server for Prometheus (`/metrics`) and for probes (`/livez`, `/readyz`); empty: none.";
     "log.format": Kind::Choice(&["text", "json"]), "text",
         "Form of the broker's own log on standard error.";
-    "log.level": Kind::Text, "info",
+    "log.level": Kind::LogFilter, "info",
         "How much is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,weir_net=debug`.";
 };
 
@@ -346,6 +353,17 @@ fn fits(kind: Kind, value: &str) -> Result<(), String> {
             .parse::<i64>()
             .is_ok_and(|number| (min..=max).contains(&number)),
         Kind::Choice(words) => words.contains(&value),
+        Kind::Address if value.is_empty() || value.parse::<SocketAddr>().is_ok() => true,
+        Kind::Address => {
+            return Err("it takes an IP address and a port, such as 127.0.0.1:9644".to_owned());
+        }
+        Kind::LogFilter if value.split(',').all(is_directive) => true,
+        Kind::LogFilter => {
+            return Err(format!(
+                "it takes one of {}, or a filter such as info,weir_net=debug",
+                LOG_LEVELS.join(", ")
+            ));
+        }
         Kind::TopicDefault(key) => return key.check(value),
     };
     if fits {
@@ -353,6 +371,22 @@ fn fits(kind: Kind, value: &str) -> Result<(), String> {
     } else {
         Err(format!("it takes {kind}"))
     }
+}
+
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether this is a level, or `module=level`. The log's own parser takes any other word for the
+/// name of a module, and all the rest would be silent.
+fn is_directive(text: &str) -> bool {
+    let text = text.trim();
+    let level = match text.rsplit_once('=') {
+        Some(("", _)) => return false,
+        Some((_, level)) => level,
+        None => text,
+    };
+    LOG_LEVELS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(level))
 }
 
 fn flatten(prefix: &str, table: &toml::Table, pairs: &mut Vec<(String, String)>) {
@@ -478,5 +512,16 @@ mod tests {
             error.to_string(),
             "setting `shards` cannot be `many` (flag --set): it takes number, 0 to 1024"
         );
+        let mut fails = |name, value| settings.lay(name, value, Origin::Flag("--set".into()));
+        for level in ["inof", "", "info,", "weir_net", "weir_net=loud", "=info"] {
+            assert!(fails("log.level", level).is_err(), "{level}");
+        }
+        for level in ["off", "WARN", "info,weir_net=debug", "weir_net=trace"] {
+            assert!(fails("log.level", level).is_ok(), "{level}");
+        }
+        for address in ["foo", "localhost:1", "127.0.0.1"] {
+            assert!(fails("metrics.listen", address).is_err(), "{address}");
+        }
+        assert!(fails("metrics.listen", "[::1]:9644").is_ok());
     }
 }
