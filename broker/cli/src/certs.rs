@@ -5,7 +5,7 @@
 use crate::args::JsonArg;
 use crate::base64;
 use crate::connect::{ADMIN_PROFILE, ConnectArgs, DATA, read_profile};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, plain};
 use crate::human::shell_quoted;
 use crate::output;
 use crate::serve::absolute;
@@ -63,8 +63,9 @@ struct IssueArgs {
     /// The file to write [default: NAME.weir]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// How long it is good
+    /// How long it is good; never longer than the CA
     #[arg(long, value_name = "DAYS", default_value_t = DAYS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     days: u32,
     /// The brokers it names [default: those of the admin's profile]
     #[arg(long, short = 'b', value_name = "HOST:PORT", value_delimiter = ',')]
@@ -78,7 +79,7 @@ struct ShowArgs {
     /// A profile (NAME.weir) or a certificate (PEM) [default: those of the data folder]
     file: Option<PathBuf>,
     /// Print the settings that this client needs to use the profile
-    #[arg(long = "for", value_name = "CLIENT")]
+    #[arg(long = "for", value_name = "CLIENT", conflicts_with = "json")]
     client: Option<ForeignClient>,
     /// Folder for the PEM files that --for writes [default: NAME-pem beside the profile]
     #[arg(long, value_name = "DIR", requires = "client")]
@@ -106,11 +107,36 @@ pub(crate) fn run(args: CertsArgs) -> Outcome {
 
 impl From<weir_net::CertsError> for Failure {
     fn from(error: weir_net::CertsError) -> Self {
-        Self::failed(error.to_string())
+        let text = error.to_string();
+        match error {
+            weir_net::CertsError::Name { .. } => Self::usage(text),
+            _ => Self::failed(text),
+        }
     }
 }
 
+/// Refuses names that, as the name of a file, would lead somewhere else.
+fn check_name(name: &str) -> Outcome {
+    let why = if name.is_empty() {
+        "it is empty"
+    } else if matches!(name, "." | "..") {
+        "it is a folder's name"
+    } else if name.contains(['/', '\\']) {
+        "it has a slash"
+    } else if name.chars().any(char::is_control) {
+        "it has a control character"
+    } else {
+        return Ok(());
+    };
+    let shown = name.escape_debug();
+    Err(Failure::usage(format!(
+        "`{shown}` cannot be the name of a principal: {why}"
+    ))
+    .advise("choose another, such as alice"))
+}
+
 fn issue(data: &Path, args: IssueArgs) -> Outcome {
+    check_name(&args.name)?;
     let certs = Certs::load(data)?;
     let out = args
         .out
@@ -128,22 +154,31 @@ fn issue(data: &Path, args: IssueArgs) -> Outcome {
     profile
         .write(&out)
         .map_err(|error| Failure::failed(error.to_string()))?;
+    let info = profile
+        .certificate_info()
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let until = info.not_after_text();
+    let is_cut = certs
+        .show()?
+        .iter()
+        .any(|(_, ca)| ca.is_ca && ca.not_after == info.not_after);
     let out = absolute(&out);
     let brokers: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
     if args.json.json {
         return output::json(&json!({
             "name": args.name,
             "role": args.role.name(),
-            "days": args.days,
+            "notAfter": until,
+            "endsWithCa": is_cut,
             "bootstrap": brokers,
             "file": out,
         }));
     }
     output::line(format_args!(
-        "issued {} ({}) for {} days, to connect to {}: {}",
+        "issued {} ({}), good until {until}{}, to connect to {}: {}",
         args.name,
         args.role,
-        args.days,
+        if is_cut { " (when the CA ends)" } else { "" },
         brokers.join(","),
         out.display()
     ))
@@ -219,8 +254,10 @@ fn row_json((file, info): &(PathBuf, CertificateInfo)) -> serde_json::Value {
 
 fn read_pem(file: &Path) -> Outcome<CertificateInfo> {
     let name = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|error| Failure::io(format_args!("cannot read {name}"), &error))?;
+    let text = fs::read_to_string(file).map_err(|error| {
+        Failure::usage(format!("cannot read {name}: {}", plain(&error)))
+            .advise("`weir certs show` alone shows the certificates of the data folder")
+    })?;
     let body = text
         .split_once("-----BEGIN CERTIFICATE-----")
         .and_then(|(_, rest)| rest.split_once("-----END CERTIFICATE-----"))
@@ -250,13 +287,15 @@ fn settings(client: ForeignClient, profile: &Profile, file: &Path, args: &ShowAr
         .clone()
         .unwrap_or_else(|| file.with_file_name(format!("{stem}-pem")));
     let pem = write_pem(profile, &folder)?;
-    let brokers = args.connect.bootstrap.clone().unwrap_or_else(|| {
-        let texts: Vec<String> = profile.bootstrap.iter().map(ToString::to_string).collect();
-        texts.join(",")
-    });
+    let brokers = tls_brokers(profile, args);
     let who = format!("{} ({})", profile.principal.name, profile.principal.role);
-    let note = "The broker needs a tls:// listener at this address (`weir serve --listen \
-                tls://HOST:PORT`)";
+    let note = if brokers == PLACEHOLDER {
+        "Put the address of a tls:// listener in the place of HOST:PORT (or name it with \
+         --bootstrap); `weir serve --listen tls://HOST:PORT` opens one"
+    } else {
+        "The broker needs a tls:// listener at this address (`weir serve --listen \
+         tls://HOST:PORT`)"
+    };
     let text = match client {
         ForeignClient::Kcat => {
             let option = |name: &str, path: &str| format!("-X {name}={}", shell_quoted(path));
@@ -280,6 +319,22 @@ fn settings(client: ForeignClient, profile: &Profile, file: &Path, args: &ShowAr
         ),
     };
     output::line(text.trim_end())
+}
+
+/// Stands where no address is known that a TLS client could use.
+const PLACEHOLDER: &str = "HOST:PORT";
+
+/// Where a broker speaks TLS: as it was named, or the profile's addresses unless they are on
+/// loopback, where a bare `--listen HOST:PORT` has plain TCP beside QUIC.
+fn tls_brokers(profile: &Profile, args: &ShowArgs) -> String {
+    if let Some(named) = &args.connect.bootstrap {
+        return named.clone();
+    }
+    if profile.bootstrap.iter().any(HostPort::is_loopback) {
+        return PLACEHOLDER.to_owned();
+    }
+    let texts: Vec<String> = profile.bootstrap.iter().map(ToString::to_string).collect();
+    texts.join(",")
 }
 
 fn write_pem(profile: &Profile, folder: &Path) -> Outcome<PemFiles> {

@@ -1,7 +1,7 @@
 //! Which broker a command talks to and as whom: `--bootstrap`, `--profile`, `--transport` and what
 //! holds where they are not given. It opens connections and asks nothing of the broker itself.
 
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome, plain};
 use crate::interrupt::Interrupt;
 use crate::waiting;
 use clap::Args;
@@ -10,7 +10,7 @@ use weir_client::{
     AdminError, BrokerError, Client, ClientConfig, ConsumeError, ErrorCode, ProduceError, Profile,
     RequestError, TransportChoice,
 };
-use weir_net::HostPort;
+use weir_net::{HostPort, ProfileError};
 
 /// Where a broker listens unless it is told otherwise.
 pub(crate) const BOOTSTRAP: &str = "127.0.0.1:9092";
@@ -135,7 +135,27 @@ impl ConnectArgs {
 
 /// Reads a profile for use.
 pub(crate) fn read_profile(file: &Path) -> Outcome<Profile> {
-    Profile::read(file).map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))
+    Profile::read(file).map_err(|error| match error {
+        ProfileError::Io { file, source } => {
+            let text = format!(
+                "cannot read the profile {}: {}",
+                file.display(),
+                plain(&source)
+            );
+            Failure::usage(text).advise(
+                "name another with --profile FILE; a broker writes DATA/certs/admin.weir, and \
+                 `weir certs issue` makes more",
+            )
+        }
+        // PEM is what other clients take, so it is what people try first.
+        _ if is_pem(file) => Failure::usage(format!("{} is PEM, not a profile", file.display()))
+            .advise("name a profile (NAME.weir), which holds CA, certificate and key together"),
+        error => Failure::usage(error.to_string()),
+    })
+}
+
+fn is_pem(file: &Path) -> bool {
+    std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"-----BEGIN "))
 }
 
 impl From<RequestError> for Failure {
@@ -155,18 +175,23 @@ impl From<RequestError> for Failure {
 
 impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {
-        let failure = Self::new(Exit::Refused, error.to_string());
-        match error.code {
-            ErrorCode::TopicAuthorizationFailed
-            | ErrorCode::ClusterAuthorizationFailed
-            | ErrorCode::GroupAuthorizationFailed => {
-                failure.advise("use an admin's profile (--profile FILE), or have one issued")
-            }
-            ErrorCode::MessageTooLarge => {
-                failure.advise("raise the topic's max.message.bytes (`weir topic alter`)")
-            }
-            _ => failure,
+        refused(error.to_string(), error.code)
+    }
+}
+
+/// The broker's no, with what helps against this one.
+fn refused(text: String, code: ErrorCode) -> Failure {
+    let failure = Failure::new(Exit::Refused, text);
+    match code {
+        ErrorCode::TopicAuthorizationFailed
+        | ErrorCode::ClusterAuthorizationFailed
+        | ErrorCode::GroupAuthorizationFailed => {
+            failure.advise("use an admin's profile (--profile FILE), or have one issued")
         }
+        ErrorCode::MessageTooLarge => {
+            failure.advise("raise the topic's max.message.bytes (`weir topic alter`)")
+        }
+        _ => failure,
     }
 }
 
@@ -189,8 +214,8 @@ impl From<ProduceError> for Failure {
                 Self::usage(text).advise("--partition auto lets keys decide")
             }
             ProduceError::Config { .. } => Self::usage(text),
-            ProduceError::Topic { .. } | ProduceError::Refused { .. } => {
-                Self::new(Exit::Refused, text)
+            ProduceError::Topic { error, .. } | ProduceError::Refused { error, .. } => {
+                refused(text, error.code)
             }
             ProduceError::DeliveryTimeout { .. } | ProduceError::BufferFull { .. } => {
                 Self::new(Exit::Unreachable, text)
@@ -208,8 +233,8 @@ impl From<ConsumeError> for Failure {
             ConsumeError::Config { .. } => Self::usage(text),
             ConsumeError::OffsetOutOfRange { .. } => Self::new(Exit::Refused, text)
                 .advise("`weir topic offsets` shows where the partition begins and ends"),
-            ConsumeError::Topic { .. } | ConsumeError::Partition { .. } => {
-                Self::new(Exit::Refused, text)
+            ConsumeError::Topic { error, .. } | ConsumeError::Partition { error, .. } => {
+                refused(text, error.code)
             }
             ConsumeError::Damaged { next_offset, .. } => {
                 Self::damaged(text).advise(format!("--offset {next_offset} goes on behind it"))

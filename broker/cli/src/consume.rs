@@ -6,7 +6,7 @@ use crate::connect::ConnectArgs;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::format::Format;
 use crate::interrupt::Interrupt;
-use crate::output::Out;
+use crate::output::{self, Out};
 use crate::range::{Place, Range};
 use crate::row::Row;
 use crate::topic::offsets::{self, Ends};
@@ -52,6 +52,7 @@ pub(crate) struct ConsumeArgs {
     offset: Option<Range>,
     /// Only these partitions; may be given several times
     #[arg(long, short, value_name = "N", value_delimiter = ',')]
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
     /// End after so many records
     #[arg(long, short = 'n', value_name = "N")]
@@ -207,7 +208,11 @@ impl Reading<'_> {
                 None => {
                     // Nothing more at the moment: what is there should be seen.
                     self.out.flush()?;
-                    interrupt.or(self.wait(consumer)).await?
+                    tokio::select! {
+                        biased;
+                        () = output::reader_gone() => return Err(Failure::output_closed()),
+                        batch = interrupt.or(self.wait(consumer)) => batch?,
+                    }
                 }
             };
             self.print(&batch)?;

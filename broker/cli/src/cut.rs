@@ -2,7 +2,7 @@
 //! are; it never changes them.
 
 use crate::failure::{Failure, Outcome};
-use crate::record_json::{Data, InputRecord};
+use crate::record_json::{Header, InputRecord};
 use std::borrow::Cow;
 use weir_client::RecordHeader;
 
@@ -24,7 +24,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) timestamp: Option<i64>,
     pub(crate) key: Option<Cow<'a, [u8]>>,
     pub(crate) value: Option<Cow<'a, [u8]>>,
-    headers: Vec<(Data<'a>, Option<Data<'a>>)>,
+    headers: Vec<Header<'a>>,
 }
 
 impl Cut {
@@ -33,8 +33,8 @@ impl Cut {
         if self.json {
             let read = InputRecord::parse(line)?;
             return Ok(Parts {
-                partition: read.partition,
-                timestamp: read.timestamp,
+                partition: read.partition(),
+                timestamp: read.timestamp(),
                 key: read.key.map(|data| data.0),
                 value: read.value.map(|data| data.0),
                 headers: read.headers,
@@ -64,7 +64,7 @@ impl Parts<'_> {
         if self.headers.is_empty() {
             return None;
         }
-        let own = self.headers.iter().map(|(key, value)| RecordHeader {
+        let own = self.headers.iter().map(|Header(key, value)| RecordHeader {
             key: &key.0,
             value: value.as_ref().map(|value| &*value.0),
         });

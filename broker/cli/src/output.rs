@@ -43,6 +43,42 @@ impl Out {
     }
 }
 
+/// How often a command that waits looks whether anybody still reads its output.
+#[cfg(unix)]
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Waits until whoever read standard output is gone: a pipe whose other end is closed shows that
+/// only to those who write or ask, and a command that waits for records does not write.
+#[cfg(unix)]
+pub(crate) async fn reader_gone() {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        if is_reader_gone() {
+            return;
+        }
+    }
+}
+
+/// Where it cannot be asked, the next write tells.
+#[cfg(not(unix))]
+pub(crate) async fn reader_gone() {
+    std::future::pending::<()>().await;
+}
+
+#[cfg(unix)]
+fn is_reader_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    // A look that fails says nothing about the reader; the next one may.
+    let looked = poll(&mut fds, Some(&Timespec::default()));
+    looked.is_ok_and(|_| {
+        fds.iter()
+            .any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+    })
+}
+
 /// Prints a line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Outcome {
     writeln!(io::stdout(), "{text}")?;

@@ -34,7 +34,7 @@ Examples:
 
 With --json each line is an object as `weir consume --json` prints it: key, value, headers,
 timestamp and partition, each of which may be left out; bytes that are not UTF-8 are written
-{\"base64\": \"…\"}.";
+{\"base64\": \"…\"}; a timestamp is milliseconds since 1970 or RFC 3339.";
 
 /// `weir produce`.
 #[derive(Args, Debug)]
@@ -61,6 +61,7 @@ pub(crate) struct ProduceArgs {
     /// The partition of every record; auto lets the key decide, also over a partition that a
     /// line of JSON names
     #[arg(long, short, value_name = "N|auto", value_parser = partition)]
+    #[arg(allow_negative_numbers = true)]
     partition: Option<Target>,
     /// Whose word to wait for: all in-sync replicas, 1 (the leader) or 0 (nobody)
     #[arg(
@@ -83,7 +84,13 @@ pub(crate) struct ProduceArgs {
     #[arg(long)]
     create: bool,
     /// How many partitions a topic that --create makes gets
-    #[arg(long, value_name = "N", requires = "create")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "create",
+        allow_negative_numbers = true
+    )]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=names::PARTITIONS_MAX))]
     partitions: Option<i32>,
     /// How long a batch waits for more records
     #[arg(long, value_name = "MS")]

@@ -10,6 +10,7 @@ use crate::connect::ConnectArgs;
 use crate::failure::{Failure, Outcome};
 use crate::human::shell_quoted;
 use crate::interrupt::Interrupt;
+use crate::names::PARTITIONS_MAX;
 use crate::serve::{self, BrokerArgs, absolute};
 use crate::{human, output, waiting};
 use clap::Args;
@@ -43,7 +44,7 @@ pub(crate) struct QuickstartArgs {
     file: Option<PathBuf>,
     /// How many partitions the topic gets
     #[arg(long, value_name = "N", default_value_t = 3)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=PARTITIONS_MAX))]
     partitions: i32,
     /// Keep serving afterwards, until Ctrl-C
     #[arg(long)]
@@ -72,10 +73,12 @@ struct Report {
 /// Runs the command.
 pub(crate) async fn run(args: QuickstartArgs, interrupt: Interrupt) -> Outcome {
     let settings = args.broker.settings()?;
+    // A file that cannot be read leaves no broker's folder and no empty topic behind.
+    let source = Source::open(args.file.as_deref(), args.partitions)?;
     let began = Instant::now();
-    let broker = serve::start(settings, &interrupt).await.map_err(at_start)?;
+    let broker = serve::start(settings, &interrupt).await?;
     let took = began.elapsed();
-    let outcome = with_broker(&args, &broker, took, &interrupt).await;
+    let outcome = with_broker(&args, source, &broker, took, &interrupt).await;
     if outcome.is_ok() && args.stay {
         eprintln!("weir: serving until Ctrl-C");
         interrupt.raised().await;
@@ -84,16 +87,9 @@ pub(crate) async fn run(args: QuickstartArgs, interrupt: Interrupt) -> Outcome {
     outcome
 }
 
-/// A start that fails here mostly fails because of a broker that is running already.
-fn at_start(failure: Failure) -> Failure {
-    failure.and_advise(
-        "if a broker runs there already, use it with `weir topic list`; else choose another \
-         address with --listen 127.0.0.1:PORT and another folder with --data DIR",
-    )
-}
-
 async fn with_broker(
     args: &QuickstartArgs,
+    source: Source,
     broker: &Broker,
     took: Duration,
     interrupt: &Interrupt,
@@ -124,7 +120,7 @@ async fn with_broker(
         "topic      {topic}, {} partitions",
         args.partitions
     ))?;
-    let (sent, produced) = run.produce(&topic).await?;
+    let (sent, produced) = run.produce(&topic, source).await?;
     let (received, consumed) = run.consume(&topic, &sent).await?;
     compare(&sent, &received)?;
     let total = total(&received);
@@ -196,8 +192,7 @@ impl Run<'_> {
         Ok(name)
     }
 
-    async fn produce(&self, topic: &str) -> Outcome<(Vec<Running>, Duration)> {
-        let mut source = Source::open(self.args.file.as_deref(), self.args.partitions)?;
+    async fn produce(&self, topic: &str, mut source: Source) -> Outcome<(Vec<Running>, Duration)> {
         let producer = self.client.producer().build()?;
         let partitions = usize::try_from(self.args.partitions).unwrap_or(1);
         let mut sent = vec![Running::default(); partitions];
@@ -217,7 +212,8 @@ impl Run<'_> {
                     ..Record::default()
                 };
                 // `close` tells of every failure; a delivery of its own is not needed.
-                drop(producer.send(record).await?);
+                let sent_now = producer.send(record).await;
+                drop(sent_now.map_err(|error| source.on_line(error.into()))?);
                 if let Some(running) = usize::try_from(partition)
                     .ok()
                     .and_then(|index| sent.get_mut(index))

@@ -94,15 +94,20 @@ impl std::str::FromStr for Range {
 
 /// Milliseconds since 1970, from RFC 3339 or the number itself.
 pub(crate) fn time_ms(text: &str) -> Outcome<i64> {
+    let early = || {
+        Failure::usage(format!("the time `{text}` lies before 1970"))
+            .advise("write it as 2026-01-31T08:00:00Z (RFC 3339) or as milliseconds since 1970")
+    };
     if let Ok(ms) = text.parse::<i64>() {
-        return Ok(ms);
+        return if ms < 0 { Err(early()) } else { Ok(ms) };
     }
     let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
         Failure::usage(format!("`{text}` is no time"))
             .advise("write it as 2026-01-31T08:00:00Z (RFC 3339) or as milliseconds since 1970")
     })?;
-    i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
-        .map_err(|_| Failure::usage(format!("`{text}` is too far away")))
+    let ms = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
+        .map_err(|_| Failure::usage(format!("`{text}` is too far away")))?;
+    if ms < 0 { Err(early()) } else { Ok(ms) }
 }
 
 #[cfg(test)]
@@ -143,7 +148,18 @@ mod tests {
 
     #[test]
     fn other_text_is_refused_with_the_forms() {
-        for text in ["", "x", "1.5", "--1", "@", "@yesterday", "7..x", "9..3"] {
+        for text in [
+            "",
+            "x",
+            "1.5",
+            "--1",
+            "@",
+            "@yesterday",
+            "@-5",
+            "@1969-12-31T23:59:59Z",
+            "7..x",
+            "9..3",
+        ] {
             let error = text.parse::<Range>().unwrap_err().to_string();
             assert!(error.contains(';'), "{text}: {error}");
         }

@@ -7,8 +7,11 @@
 
 use crate::base64;
 use crate::format::number;
+use crate::range::time_ms;
 use crate::row::Row;
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -84,14 +87,15 @@ fn text(text: &str, out: &mut Vec<u8>) {
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InputRecord<'a> {
-    pub(crate) partition: Option<i32>,
-    pub(crate) timestamp: Option<i64>,
+    partition: Option<Partition>,
+    #[serde(default)]
+    timestamp: Timestamp,
     #[serde(borrow)]
     pub(crate) key: Option<Data<'a>>,
     #[serde(borrow)]
     pub(crate) value: Option<Data<'a>>,
     #[serde(default, borrow)]
-    pub(crate) headers: Vec<(Data<'a>, Option<Data<'a>>)>,
+    pub(crate) headers: Vec<Header<'a>>,
     #[serde(default, rename = "topic")]
     _topic: IgnoredAny,
     #[serde(default, rename = "offset")]
@@ -103,11 +107,149 @@ pub(crate) struct InputRecord<'a> {
 impl<'a> InputRecord<'a> {
     /// Reads a line; the error says what was expected and at which column.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, String> {
+        // An array would be taken as well, each place for a field.
+        match line.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            None => return Err(format!("it is empty, expected {EXAMPLE}")),
+            Some(at) if line.get(at) != Some(&b'{') => {
+                return Err(format!(
+                    "it is no JSON object, expected {EXAMPLE} (column {})",
+                    at + 1
+                ));
+            }
+            Some(_) => {}
+        }
         serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
             let text = text.split(" at line 1").next().unwrap_or(&text);
-            format!("{text} (column {})", error.column())
+            format!("{} (column {})", in_json_words(text), error.column())
         })
+    }
+
+    pub(crate) fn partition(&self) -> Option<i32> {
+        self.partition.as_ref().map(|partition| partition.0)
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) const fn timestamp(&self) -> Option<i64> {
+        self.timestamp.0
+    }
+}
+
+const EXAMPLE: &str = "an object such as {\"key\":\"k\",\"value\":\"v\"}";
+
+/// The parser's message in the words of JSON.
+fn in_json_words(text: &str) -> String {
+    if text.starts_with("EOF while parsing") {
+        return "the line ends before the object does".to_owned();
+    }
+    if text == "trailing characters" {
+        return "there is more behind the object; write one a line".to_owned();
+    }
+    text.replace("type: map", "type: object")
+        .replace("type: sequence", "type: array")
+        .replace("expected a sequence", "expected an array")
+}
+
+#[derive(Debug)]
+struct Partition(i32);
+
+impl<'de> Deserialize<'de> for Partition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartitionVisitor)
+    }
+}
+
+struct PartitionVisitor;
+
+impl Visitor<'_> for PartitionVisitor {
+    type Value = Partition;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a partition's number, 0 or more")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        // A number of JSON that is not negative comes as the other kind.
+        Err(E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let wrong = || E::invalid_value(Unexpected::Unsigned(number), &self);
+        i32::try_from(number).map(Partition).map_err(|_| wrong())
+    }
+}
+
+/// Milliseconds since 1970, or nothing.
+#[derive(Debug, Default)]
+struct Timestamp(Option<i64>);
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimestampVisitor)
+    }
+}
+
+struct TimestampVisitor;
+
+impl Visitor<'_> for TimestampVisitor {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a timestamp in milliseconds since 1970 or in RFC 3339")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Timestamp(None))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        // Kafka's word for a record without one, which `consume --json` passes on.
+        if number == -1 {
+            return Ok(Timestamp(None));
+        }
+        Err(E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let wrong = || E::invalid_value(Unexpected::Unsigned(number), &self);
+        let number = i64::try_from(number).map_err(|_| wrong())?;
+        Ok(Timestamp(Some(number)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let read = time_ms(text).map(|ms| Timestamp(Some(ms)));
+        read.map_err(E::custom)
+    }
+}
+
+/// A header's name and value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header<'a>(pub(crate) Data<'a>, pub(crate) Option<Data<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Header<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a header as [\"name\", \"value\"]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let name = seq.next_element()?;
+        let value = seq.next_element()?;
+        match (name, value, seq.next_element::<IgnoredAny>()?) {
+            (Some(name), Some(value), None) => Ok(Header(name, value)),
+            _ => Err(de::Error::custom(
+                "a header is an array of two, [\"name\", \"value\"]",
+            )),
+        }
     }
 }
 
@@ -225,7 +367,7 @@ pub(crate) mod tests {
             assert_eq!(read.headers.len(), 3);
             assert_eq!(bytes(&read.headers[2].1), None);
             assert_eq!(
-                (read.partition, read.timestamp),
+                (read.partition(), read.timestamp()),
                 (Some(2), Some(1_700_000_000_000))
             );
         }
@@ -244,7 +386,37 @@ pub(crate) mod tests {
         assert!(error("{\"value\":1}").contains("expected text, null or {\"base64\": \"…\"}"));
         assert!(error("{\"value\":{\"a\":\"b\"}}").contains("write other JSON as text"));
         assert!(error("{\"value\":{\"base64\":\"?\"}}").contains("is not base64"));
-        assert!(error("hello").contains("(column 1)"));
-        assert!(error("").contains("EOF"));
+        assert!(error(" hello").contains("(column 2)"));
+        assert!(error("").starts_with("it is empty, expected an object"));
+        assert!(error("[0,1,\"k\"]").starts_with("it is no JSON object"));
+        assert!(error("{\"value\":\"a\"").starts_with("the line ends before"));
+        assert!(error("{}{}").starts_with("there is more behind the object"));
+        let header = error("{\"headers\":[[\"a\"]]}");
+        assert!(header.contains("an array of two"), "{header}");
+        let headers = error("{\"headers\":{\"a\":\"b\"}}");
+        assert!(
+            headers.starts_with("invalid type: object, expected an array"),
+            "{headers}"
+        );
+        for wrong in ["-5", "1.5", "\"yesterday\"", "true", "99999999999999999999"] {
+            let error = error(&format!("{{\"timestamp\":{wrong}}}"));
+            assert!(error.contains("RFC 3339"), "{error}");
+        }
+        for wrong in ["-1", "\"0\"", "3000000000"] {
+            let error = error(&format!("{{\"partition\":{wrong}}}"));
+            assert!(error.contains("expected a partition's number"), "{error}");
+        }
+    }
+
+    #[test]
+    fn timestamps_are_numbers_or_rfc_3339() {
+        let read = |text: &str| {
+            let line = format!("{{\"timestamp\":{text}}}");
+            InputRecord::parse(line.as_bytes()).unwrap().timestamp()
+        };
+        assert_eq!(read("5"), Some(5));
+        assert_eq!(read("\"2023-11-14T22:13:20Z\""), Some(1_700_000_000_000));
+        assert_eq!(read("-1"), None);
+        assert_eq!(read("null"), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::args::JsonArg;
 use crate::connect::ConnectArgs;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
+use crate::names::PARTITIONS_MAX;
 use crate::prompt::Consent;
 use crate::table::Table;
 use crate::{human, names, output, waiting};
@@ -60,7 +61,8 @@ struct CreateArgs {
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// How many partitions each gets [default: the broker's num.partitions]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=PARTITIONS_MAX))]
     partitions: Option<i32>,
     /// How many replicas each partition gets [default: the broker's]
     #[arg(long, value_name = "N")]
@@ -98,7 +100,8 @@ struct AlterArgs {
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
     /// Let the topic grow to so many partitions; keys then go to other partitions than before
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=PARTITIONS_MAX))]
     partitions: Option<i32>,
     /// Only check whether it could be done
     #[arg(long)]

@@ -95,6 +95,30 @@ fn certificates_are_issued_shown_and_let_their_owner_in() {
 }
 
 #[test]
+fn certificates_are_not_issued_for_other_places_or_longer_than_their_ca() {
+    let place = Place::new();
+    let broker = place.serve(&[]);
+    for name in ["../evil", "a\\b", "", "..", "a\nb"] {
+        place.weir(["certs", "issue", "--name", name]).failed(2);
+    }
+    assert!(!place.path().join("../evil.weir").exists());
+    let zero = ["certs", "issue", "--name", "z", "--days", "0"];
+    assert_eq!(place.weir(zero).code, 2);
+    let long = ["certs", "issue", "--name", "z", "--days", "99999999"];
+    let long = place.weir(long).good().text();
+    assert!(
+        long.contains("until ") && long.contains("when the CA ends") && !long.contains("99999999"),
+        "{long}"
+    );
+    let pem = ["topic", "list", "--profile", "weir-data/certs/ca.pem"];
+    let pem = broker.weir(&pem).failed(2);
+    assert!(pem.contains("is PEM, not a profile"), "{pem}");
+    let kcat = place.weir(["certs", "show", "--for", "kcat"]);
+    let kcat = kcat.good().text();
+    assert!(kcat.contains("-b HOST:PORT"), "{kcat}");
+}
+
+#[test]
 fn settings_come_in_layers_and_say_where_they_are_from() {
     let place = Place::new();
     place.write("weir.toml", "num.partitions = 3\nstore.lanes = 4\n");

@@ -67,6 +67,29 @@ fn a_reader_that_has_seen_enough_is_a_clean_end() {
     assert_eq!(&first, b"line number 0\n");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_while_nothing_comes_is_a_clean_end() {
+    let place = Place::new();
+    let broker = place.serve(&[]);
+    broker
+        .weir_with(&["produce", "t", "--create"], b"one\ntwo\n")
+        .good();
+    let mut command = broker.command(&["consume", "t", "--from-beginning"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "one\n");
+    drop(out);
+    // Nothing is produced any more: only the closed pipe can end it.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn what_is_typed_is_sent_at_once() {
     let place = Place::new();

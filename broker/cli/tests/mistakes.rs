@@ -61,6 +61,24 @@ fn a_wrong_command_line_says_so_and_starts_nothing() {
     assert_eq!(code(&["consume", "t", "--offset", "yesterday"]), 2);
     assert_eq!(code(&["produce", "t", "-z", "brotli"]), 2);
     assert_eq!(code(&["serve", "--set", "num.partition=3"]), 2);
+    assert_eq!(code(&["consume", "t", "-o", "@-5"]), 2);
+    assert_eq!(code(&["consume", "t", "-p", "-1"]), 2);
+    assert_eq!(code(&["topic", "create", "t", "-p", "-1"]), 2);
+    assert_eq!(code(&["quickstart", "--partitions", "10001"]), 2);
+    let certs = ["certs", "show", "--for", "kcat", "--json"];
+    assert_eq!(code(&certs), 2);
+    // What could not be served is refused by --print-config alike.
+    for setting in [
+        "log.level=inof",
+        "metrics.listen=foo",
+        "listen=plain://0.0.0.0:1",
+    ] {
+        for more in [&["--print-config"][..], &[]] {
+            let line = place.weir([&["serve", "--set", setting], more].concat());
+            let line = line.failed(2);
+            assert!(!line.is_empty(), "{setting}");
+        }
+    }
     let hint = place.weir(["serve", "--set", "num.partition=3"]).failed(2);
     assert!(hint.contains("did you mean `num.partitions`?"), "{hint}");
     let near = place.weir(["topic", "lst"]);
@@ -94,12 +112,34 @@ fn nobody_there_is_told_at_once() {
     );
     let profile = place
         .weir(["topic", "list", "--profile", "nowhere.weir"])
-        .failed(3);
-    assert!(profile.contains("nowhere.weir"), "{profile}");
+        .failed(2);
+    assert!(
+        profile.contains("nowhere.weir: no such file") && profile.contains("--profile FILE"),
+        "{profile}"
+    );
     let quic = place
         .weir(["topic", "list", "--transport", "quic"])
         .failed(2);
     assert!(quic.contains("--profile FILE"), "{quic}");
+}
+
+#[test]
+fn a_port_that_speaks_tls_is_told_from_one_that_does_not() {
+    let place = Place::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let address = format!("127.0.0.1:{port}");
+    let listen = format!("tls://{address}");
+    let _broker = place.serve(&["--listen", &listen]);
+    let args = ["topic", "list", "--transport", "tcp", "-b", &address];
+    let line = place.weir(args).failed(3);
+    assert!(
+        line.contains("speaks TLS") && line.contains("--profile FILE"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -109,7 +149,11 @@ fn a_second_broker_on_the_same_folder_or_port_is_told_what_to_do() {
     let folder = place
         .weir(["serve", "--listen", "127.0.0.1:0", "--set", "log.level=off"])
         .failed(1);
-    assert!(folder.contains("weir-data"), "{folder}");
+    let pid = broker.ready["pid"].to_string();
+    assert!(
+        folder.contains("weir-data") && folder.contains(&format!("in use by process {pid}")),
+        "{folder}"
+    );
     let port = place.weir([
         "serve",
         "--data",
@@ -124,4 +168,19 @@ fn a_second_broker_on_the_same_folder_or_port_is_told_what_to_do() {
         port.contains(&broker.address) && port.contains("--listen"),
         "{port}"
     );
+    assert!(!place.path().join("other").exists());
+    let args = [
+        "serve",
+        "--data",
+        "other",
+        "--listen",
+        "tls://no.such.name.invalid:1",
+    ];
+    let name = place.weir(args).failed(1);
+    assert!(name.contains("cannot be resolved"), "{name}");
+    assert!(!place.path().join("other").exists());
+    let args = ["quickstart", "--data", "other", "--file", "nowhere.txt"];
+    let file = place.weir(args).failed(1);
+    assert!(file.contains("cannot read nowhere.txt"), "{file}");
+    assert!(!place.path().join("other").exists());
 }

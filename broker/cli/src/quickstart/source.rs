@@ -138,6 +138,18 @@ impl Source {
         }
     }
 
+    /// Names the line that [`Self::next`] moved to, where there are lines.
+    pub(crate) fn on_line(&self, failure: Failure) -> Failure {
+        match self {
+            Self::Lines {
+                block: Some(block),
+                line,
+                ..
+            } => failure.on_line(block.first_line + *line as u64),
+            _ => failure,
+        }
+    }
+
     /// The record that [`Self::next`] moved to.
     pub(crate) fn record(&self) -> Option<Parts<'_>> {
         match self {

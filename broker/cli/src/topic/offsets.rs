@@ -22,6 +22,7 @@ pub(crate) struct OffsetsArgs {
     at: Option<String>,
     /// Only these partitions; may be given several times
     #[arg(long, short, value_name = "N", value_delimiter = ',')]
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
     #[command(flatten)]
     json: JsonArg,
@@ -42,6 +43,7 @@ pub(crate) struct DeleteRecordsArgs {
     before: Place,
     /// Only these partitions; may be given several times
     #[arg(long, short, value_name = "N", value_delimiter = ',')]
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
     #[command(flatten)]
     consent: Consent,
@@ -76,8 +78,10 @@ pub(crate) fn chosen(topic: &TopicDescription, named: &[i32]) -> Outcome<Vec<i32
     }
     if let Some(stranger) = named.iter().find(|index| !all.contains(index)) {
         let text = format!("topic `{}` has no partition {stranger}", topic.name);
-        let last = all.len().saturating_sub(1);
-        return Err(Failure::usage(text).advise(format!("there are 0 to {last}")));
+        return Err(Failure::usage(text).advise(match all.len() {
+            0 | 1 => "there is only 0".to_owned(),
+            count => format!("there are 0 to {}", count - 1),
+        }));
     }
     let mut chosen = named.to_vec();
     chosen.sort_unstable();
