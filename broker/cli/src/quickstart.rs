@@ -26,6 +26,9 @@ use weir_server::Broker;
 /// The topic's name, and the beginning of the names it takes where that is taken.
 const TOPIC: &str = "orders";
 
+/// Lines of so many bytes are batches of their own, which the broker may find too large.
+const LARGE_BYTES: usize = 256 * 1024;
+
 /// How many names are tried.
 const TOPICS_MAX: u32 = 100_000;
 
@@ -199,6 +202,7 @@ impl Run<'_> {
         let bar = waiting::progress(source.total_bytes(), "produced");
         let began = Instant::now();
         let mut bytes = 0;
+        let mut large = Vec::new();
         let sending = async {
             while source.next().await? {
                 let Some((partition, key, value)) = source.record() else {
@@ -211,9 +215,15 @@ impl Run<'_> {
                     value: Some(value),
                     ..Record::default()
                 };
-                // `close` tells of every failure; a delivery of its own is not needed.
-                let sent_now = producer.send(record).await;
-                drop(sent_now.map_err(|error| source.on_line(error.into()))?);
+                let line = source.line_number();
+                let delivery = producer.send(record).await.map_err(|error| match line {
+                    Some(line) => Failure::from(error).on_line(line),
+                    None => error.into(),
+                })?;
+                // `close` tells of every failure, but not which line was too large.
+                if let Some(line) = line.filter(|_| value.len() >= LARGE_BYTES) {
+                    large.push((line, delivery));
+                }
                 if let Some(running) = usize::try_from(partition)
                     .ok()
                     .and_then(|index| sent.get_mut(index))
@@ -225,8 +235,14 @@ impl Run<'_> {
             }
             Ok(producer.close().await?)
         };
-        self.interrupt.or(sending).await?;
+        let done = self.interrupt.or(sending).await;
         bar.finish_and_clear();
+        for (line, delivery) in &large {
+            if let Some(Err(error)) = delivery.try_result() {
+                return Err(Failure::from(error).on_line(*line));
+            }
+        }
+        done?;
         let (total, took) = (total(&sent), began.elapsed());
         self.args.line(format_args!(
             "produced   {}",

@@ -104,3 +104,23 @@ fn the_lines_that_stay_prints_can_be_pasted_elsewhere() {
     support::signal("-INT", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_line_that_is_too_large_is_named() {
+    let place = Place::new();
+    let mut lines = b"fine\n".to_vec();
+    lines.resize(3_000_000, b'x');
+    place.write("lines.txt", &lines);
+    let args = [
+        "quickstart",
+        "--file",
+        "lines.txt",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let line = place.weir(args).failed(4);
+    assert!(
+        line.starts_with("weir: line 2: ") && line.contains("max.message.bytes"),
+        "{line}"
+    );
+}

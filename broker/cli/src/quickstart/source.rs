@@ -138,15 +138,15 @@ impl Source {
         }
     }
 
-    /// Names the line that [`Self::next`] moved to, where there are lines.
-    pub(crate) fn on_line(&self, failure: Failure) -> Failure {
+    /// The number of the line that [`Self::next`] moved to, where there are lines.
+    pub(crate) fn line_number(&self) -> Option<u64> {
         match self {
             Self::Lines {
                 block: Some(block),
                 line,
                 ..
-            } => failure.on_line(block.first_line + *line as u64),
-            _ => failure,
+            } => Some(block.first_line + *line as u64),
+            _ => None,
         }
     }
 
