@@ -15,9 +15,6 @@ pub(crate) const PORT_ATTEMPTS: usize = 64;
 /// Proposals that may wait for the quorum; each shard has at most one under way.
 pub(crate) const PROPOSALS_MAX: usize = 4_096;
 
-/// Entries after which the metadata log is replaced by a snapshot.
-pub(crate) const SNAPSHOT_ENTRIES: usize = 10_000;
-
 /// Messages that may wait for a shard.
 pub(crate) const SHARD_QUEUE_MAX: usize = 65_536;
 

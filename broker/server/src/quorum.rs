@@ -1,17 +1,18 @@
 //! The quorum of one: agrees on metadata by writing it to this broker's own metadata log.
 //!
-//! A cluster replaces this adapter and nothing else. It holds no rule: what the records mean is
-//! `weir-meta`'s business. A log whose write failed is never written or read again while the
-//! broker runs: the page cache then shows what the disk may not have (I-STO-6).
+//! A cluster replaces this adapter and nothing else. It holds no rule: what the log is made of and
+//! when it counts is [`Journal`]'s business, which the simulator drives as well. A log whose write
+//! failed is never written or read again while the broker runs: the page cache then shows what the
+//! disk may not have (I-STO-6).
 
 use crate::health::{Health, Vital};
-use crate::limits::{PROPOSALS_MAX, SNAPSHOT_ENTRIES};
+use crate::limits::PROPOSALS_MAX;
 use crate::shard::{ShardSender, ToShard};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use thiserror::Error;
-use weir_meta::{Image, MetaRecord, decode_all, encode_all};
+use weir_meta::{Image, Journal, JournalError, JournalFailed, MetaRecord};
 use weir_node::event::ProposalId;
 use weir_store::{Disk, MetaLog};
 use weir_types::ShardId;
@@ -27,19 +28,11 @@ pub enum QuorumError {
     #[error(transparent)]
     Write(#[from] weir_store::MetaLogError),
     /// An earlier write failed, so that nobody knows what the disk holds.
-    #[error("the metadata log failed before; start the broker again")]
-    Failed,
-    /// The snapshot is too short to be one.
-    #[error("the metadata snapshot is cut short; restore the data folder from a backup")]
-    Snapshot,
-    /// A record cannot be read.
-    #[error("metadata entry {index} cannot be read: {source}")]
-    Record {
-        /// Its index in the agreed log.
-        index: u64,
-        /// What is wrong.
-        source: weir_meta::DecodeError,
-    },
+    #[error(transparent)]
+    Failed(#[from] JournalFailed),
+    /// What the metadata log holds cannot be read.
+    #[error(transparent)]
+    Contents(#[from] JournalError),
 }
 
 enum Message {
@@ -74,40 +67,32 @@ impl Proposer {
 /// The adapter, before its thread runs.
 pub(crate) struct Quorum {
     log: MetaLog,
-    image: Image,
-    entries_since_snapshot: usize,
-    failed: bool,
+    journal: Journal,
 }
 
 impl Quorum {
     /// Opens the metadata log and rebuilds the image from it.
     pub(crate) fn open(disk: &Arc<dyn Disk>) -> Result<Self, QuorumError> {
-        let (log, image, entries_since_snapshot) = load(disk)?;
-        Ok(Self {
-            log,
-            image,
-            entries_since_snapshot,
-            failed: false,
-        })
+        let (log, (snapshot, entries)) = MetaLog::open(disk)?;
+        let journal = Journal::load(snapshot.as_deref(), &entries)?;
+        Ok(Self { log, journal })
     }
 
     /// What has been agreed so far.
     pub(crate) fn image(&self) -> &Image {
-        &self.image
+        self.journal.image()
     }
 
     /// Agrees on records: durable first, then applied. After a failed write, or a failed snapshot
     /// behind it, every further call fails until a restart.
     pub(crate) fn agree(&mut self, records: &[MetaRecord]) -> Result<(), QuorumError> {
-        if self.failed {
-            return Err(QuorumError::Failed);
+        let entry = self.journal.entry(records)?;
+        if let Err(error) = self.log.append(&[entry]) {
+            self.journal.write_failed();
+            return Err(error.into());
         }
-        let written = self.log.append(&[encode_all(records)]);
-        self.failed = written.is_err();
-        written?;
-        self.image.apply_entry(self.image.applied() + 1, records);
-        self.entries_since_snapshot += 1;
-        if self.entries_since_snapshot >= SNAPSHOT_ENTRIES {
+        self.journal.agreed(records);
+        if self.journal.snapshot_due() {
             self.snapshot();
         }
         Ok(())
@@ -115,12 +100,10 @@ impl Quorum {
 
     /// Puts a snapshot in the place of the entries. If that fails the entries still count.
     fn snapshot(&mut self) {
-        let mut snapshot = self.image.applied().to_be_bytes().to_vec();
-        snapshot.extend_from_slice(&encode_all(&self.image.to_records()));
-        match self.log.snapshot(&snapshot) {
-            Ok(()) => self.entries_since_snapshot = 0,
+        match self.log.snapshot(&self.journal.snapshot()) {
+            Ok(()) => self.journal.snapshot_written(),
             Err(error) => {
-                self.failed = true;
+                self.journal.write_failed();
                 tracing::error!(%error, "the metadata's snapshot failed; no topic or setting can be changed until the broker is started again");
             }
         }
@@ -165,7 +148,7 @@ impl Quorum {
                 }
                 continue;
             }
-            let image = Arc::new(self.image.clone());
+            let image = Arc::new(self.image().clone());
             published.store(Arc::clone(&image));
             for (index, to) in shards.iter().enumerate() {
                 let proposal = (index == usize::from(shard.0)).then_some(proposal);
@@ -176,29 +159,6 @@ impl Quorum {
             }
         }
     }
-}
-
-fn load(disk: &Arc<dyn Disk>) -> Result<(MetaLog, Image, usize), QuorumError> {
-    let (log, (snapshot, entries)) = MetaLog::open(disk)?;
-    let mut image = match snapshot {
-        None => Image::default(),
-        Some(snapshot) => {
-            let Some((applied, records)) = snapshot.split_first_chunk() else {
-                return Err(QuorumError::Snapshot);
-            };
-            let records = decode_all(records).map_err(|source| QuorumError::Record {
-                index: u64::from_be_bytes(*applied),
-                source,
-            })?;
-            Image::from_records(u64::from_be_bytes(*applied), &records)
-        }
-    };
-    for bytes in &entries {
-        let index = image.applied() + 1;
-        let records = decode_all(bytes).map_err(|source| QuorumError::Record { index, source })?;
-        image.apply_entry(index, &records);
-    }
-    Ok((log, image, entries.len()))
 }
 
 #[cfg(test)]
@@ -228,7 +188,7 @@ mod tests {
         for _ in 0..3 {
             assert!(matches!(
                 quorum.agree(&named("third")),
-                Err(QuorumError::Failed)
+                Err(QuorumError::Failed(_))
             ));
         }
         assert_eq!(mem.counts(), syncs, "the disk is left alone");
@@ -250,7 +210,7 @@ mod tests {
         quorum.snapshot();
         assert!(matches!(
             quorum.agree(&named("second")),
-            Err(QuorumError::Failed)
+            Err(QuorumError::Failed(_))
         ));
         drop(quorum);
         mem.crash(Crash::Forget);

@@ -27,3 +27,6 @@ pub const STRING_BYTES_MAX: usize = 64 * 1024;
 /// How many deleted topics the image remembers, the latest ones. What their logs left after a crash
 /// may go at the next start; what no record explains may not.
 pub const DELETED_TOPICS_MAX: usize = 4_096;
+
+/// Entries after which a snapshot takes their place in the metadata log.
+pub const ENTRIES_PER_SNAPSHOT: usize = 10_000;

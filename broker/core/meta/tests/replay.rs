@@ -3,13 +3,14 @@
 
 use proptest::prelude::*;
 use weir_meta::{
-    Command, Image, MetaRecord, StaticDefaults, TopicConfig,
+    Command, Image, Journal, JournalError, JournalFailed, MetaRecord, StaticDefaults, TopicConfig,
     command::{
         AlterConfigs, AlterResource, ConfigChanges, ConfigResource, CreatePartitions, CreateTopics,
         NewPartitions, NewTopic, RegisterBroker, TopicRef,
     },
     config::{TOPIC_CONFIGS, describe_topic, find},
-    decide, decode_all, encode_all,
+    decide, decode_all,
+    limits::ENTRIES_PER_SNAPSHOT,
 };
 use weir_types::{BrokerId, Now, TopicId};
 
@@ -91,34 +92,32 @@ fn command() -> impl Strategy<Value = Command> {
 proptest! {
     #[test]
     fn records_are_all_there_is(commands in prop::collection::vec(command(), 0..40), cut in 0..40usize) {
-        let mut live = Image::default();
-        let mut log: Vec<(u64, Vec<MetaRecord>)> = Vec::new();
-        let mut snapshot = (0, Vec::new());
+        let mut live = Journal::default();
+        let mut all = Vec::new();
+        let mut entries = Vec::new();
+        let mut snapshot = None;
         for (at, command) in commands.iter().enumerate() {
-            let before = live.clone();
-            let decided = decide(&live, Now::default(), command);
-            prop_assert_eq!(&before, &live, "decide changes nothing");
+            let before = live.image().clone();
+            let decided = decide(live.image(), Now::default(), command);
+            prop_assert_eq!(&before, live.image(), "decide changes nothing");
             if let Ok(decision) = decided {
-                let index = live.applied() + 1;
-                live.apply_entry(index, &decision.records);
-                live.check();
-                log.push((index, decode_all(&encode_all(&decision.records)).unwrap()));
+                let entry = live.entry(&decision.records).unwrap();
+                prop_assert_eq!(&before, live.image(), "nothing counts before it is durable");
+                live.agreed(&decision.records);
+                live.image().check();
+                all.push(entry.clone());
+                entries.push(entry);
             }
             if at == cut {
-                snapshot = (live.applied(), encode_all(&live.to_records()));
+                snapshot = Some(live.snapshot());
+                entries.clear();
             }
         }
-        let mut replayed = Image::default();
-        for (index, records) in &log {
-            replayed.apply_entry(*index, records);
-        }
-        prop_assert_eq!(&replayed, &live);
-        let mut restored = Image::from_records(snapshot.0, &decode_all(&snapshot.1).unwrap());
-        for (index, records) in log.iter().filter(|(index, _)| *index > snapshot.0) {
-            restored.apply_entry(*index, records);
-        }
-        prop_assert_eq!(&restored, &live);
-        prop_assert_eq!(encode_all(&restored.to_records()), encode_all(&live.to_records()));
+        let replayed = Journal::load(None, &all).unwrap();
+        prop_assert_eq!(replayed.image(), live.image());
+        let restored = Journal::load(snapshot.as_deref(), &entries).unwrap();
+        prop_assert_eq!(restored.image(), live.image());
+        prop_assert_eq!(restored.snapshot(), live.snapshot());
     }
 
     #[test]
@@ -205,4 +204,35 @@ fn nearer_settings_count() {
         .unwrap();
     let values: Vec<&str> = retention.synonyms.iter().map(|s| s.1.as_str()).collect();
     assert_eq!(values, ["200", "100", "604800000"]);
+}
+
+/// I-STO-6: behind a write that failed there is nothing to write and no snapshot to take.
+#[test]
+fn a_journal_ends_with_a_failed_write() {
+    let records = [MetaRecord::Cluster { id: "one".into() }];
+    let mut journal = Journal::default();
+    for _ in 0..ENTRIES_PER_SNAPSHOT {
+        assert!(!journal.snapshot_due());
+        journal.agreed(&records);
+    }
+    assert!(journal.snapshot_due());
+    journal.snapshot_written();
+    assert!(!journal.snapshot_due());
+    journal.write_failed();
+    assert_eq!(journal.entry(&records), Err(JournalFailed));
+    assert!(!journal.snapshot_due());
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let none: [&[u8]; 0] = [];
+    let error = Journal::load(Some(&[0; 7]), &none).unwrap_err();
+    assert_eq!(error, JournalError::Snapshot);
+    let good = Journal::default().entry(&[MetaRecord::Cluster { id: "one".into() }]);
+    let entries = [good.unwrap(), vec![200, 3]];
+    let error = Journal::load(Some(&[0, 0, 0, 0, 0, 0, 0, 7]), &entries).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "metadata entry 9 cannot be read: metadata record type 200 version 3 is not known to this version of Weir"
+    );
 }

@@ -3,7 +3,7 @@
 
 use super::{ConnId, session::Session};
 use std::{collections::BTreeMap, sync::Arc};
-use weir_meta::Image;
+use weir_meta::{Image, Journal};
 use weir_node::{Ask, Node, RequestId};
 use weir_store::{InlineStore, MetaLog};
 
@@ -19,6 +19,9 @@ pub(super) struct Broker {
     pub(super) seen: Vec<Arc<Image>>,
     pub(super) store: InlineStore,
     pub(super) meta: MetaLog,
+    /// What the metadata log says, and what goes into it next.
+    pub(super) journal: Journal,
+    /// The journal's image, as the shards are given it.
     pub(super) image: Arc<Image>,
     pub(super) sessions: BTreeMap<ConnId, Session>,
     /// Questions that were asked and not answered.

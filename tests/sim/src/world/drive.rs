@@ -56,18 +56,15 @@ impl World {
             InlineStore::open(self.store_config(), disk.clone()).map_err(|e| e.to_string())?;
         self.trace.line(format_args!("{report:?}"));
         let (mut meta, contents) = MetaLog::open(&disk).map_err(|e| e.to_string())?;
-        let image = match self.recovered_image(&contents) {
-            Ok(image) => image,
+        let mut journal = match self.recovered_journal(&contents) {
+            Ok(journal) => journal,
             Err(violation) => return Ok(Err(violation)),
         };
-        let records = self.registration(&image);
-        let image = if records.is_empty() {
-            image
-        } else {
-            let agreed = self.agree_on(&mut meta, &image, &records);
-            agreed.ok_or("the metadata log cannot be written")?
-        };
-        if let Err(violation) = self.cluster.image(&image) {
+        let records = self.registration(journal.image());
+        if !records.is_empty() && !self.agree_on(&mut meta, &mut journal, &records) {
+            return Err("the metadata log cannot be written".to_owned());
+        }
+        if let Err(violation) = self.cluster.image(journal.image()) {
             return Ok(Err(violation));
         }
         self.incarnation += 1;
@@ -81,7 +78,8 @@ impl World {
             seen: vec![Arc::default(); shards.into()],
             store,
             meta,
-            image: Arc::new(image),
+            image: Arc::new(journal.image().clone()),
+            journal,
             sessions: BTreeMap::new(),
             asks: BTreeMap::new(),
             commit_planned: false,

@@ -1,10 +1,10 @@
-//! The quorum of one: a log of metadata records in the real metadata log, with delays and lost
+//! The quorum of one: the broker's own journal in the real metadata log, with delays and lost
 //! proposals, and what it must hold after a crash.
 
 use super::{Todo, World, broker::Source};
 use crate::{checks::metadata, violation::Checked};
 use std::sync::Arc;
-use weir_meta::{Command, Image, MetaRecord, command::RegisterBroker, decide};
+use weir_meta::{Command, Image, Journal, MetaRecord, command::RegisterBroker, decide};
 use weir_node::{Event, ProposalId};
 use weir_store::{MetaLog, MetaLogContents};
 use weir_types::BrokerId;
@@ -21,41 +21,22 @@ pub(super) struct Agreed {
     maybe: Option<Image>,
 }
 
-/// A record of the metadata log: the entry's number, then its records.
-fn entry(index: u64, records: &[MetaRecord]) -> Vec<u8> {
-    let mut bytes = index.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&weir_meta::encode_all(records));
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<(u64, Vec<MetaRecord>)> {
-    let (index, records) = bytes.split_first_chunk::<8>()?;
-    let records = weir_meta::decode_all(records).ok()?;
-    Some((u64::from_be_bytes(*index), records))
-}
-
 impl World {
-    /// The image that a metadata log holds, which must be what was agreed.
-    pub(super) fn recovered_image(&mut self, contents: &MetaLogContents) -> Checked<Image> {
-        let (snapshot, records) = contents;
-        let mut image = match snapshot.as_deref().map(decode) {
-            None => Image::default(),
-            Some(Some((applied, records))) => Image::from_records(applied, &records),
-            Some(None) => return metadata::PROMISE.broken("the snapshot cannot be read"),
+    /// The journal that a metadata log holds, which must say what was agreed.
+    pub(super) fn recovered_journal(&mut self, contents: &MetaLogContents) -> Checked<Journal> {
+        let (snapshot, entries) = contents;
+        let journal = match Journal::load(snapshot.as_deref(), entries) {
+            Ok(journal) => journal,
+            Err(error) => return metadata::PROMISE.broken(error.to_string()),
         };
-        for record in records {
-            let Some((index, records)) = decode(record) else {
-                return metadata::PROMISE.broken("an entry cannot be read");
-            };
-            image.apply_entry(index, &records);
-        }
+        let image = journal.image();
         image.check();
         let maybe = self.agreed.maybe.take();
         let mut possible = vec![&self.agreed.image];
         possible.extend(&maybe);
-        metadata::recovered(&possible, &image)?;
+        metadata::recovered(&possible, image)?;
         self.agreed.image = image.clone();
-        Ok(image)
+        Ok(journal)
     }
 
     /// The records by which the broker makes itself known.
@@ -74,27 +55,33 @@ impl World {
         decision.expect("a broker may register").records
     }
 
-    /// Writes an entry; nothing: the disk failed.
+    /// Writes an entry and tells whether the disk took it.
     pub(super) fn agree_on(
         &mut self,
         meta: &mut MetaLog,
-        image: &Image,
+        journal: &mut Journal,
         records: &[MetaRecord],
-    ) -> Option<Image> {
-        let mut after = image.clone();
-        let index = image.applied() + 1;
+    ) -> bool {
+        let entry = journal.entry(records);
+        let entry = entry.expect("a broker whose write failed is gone");
+        let index = journal.image().applied() + 1;
+        let mut after = journal.image().clone();
         after.apply_entry(index, records);
         after.check();
-        self.agreed.maybe = Some(after.clone());
-        let written = meta.append(&[entry(index, records)]);
+        self.agreed.maybe = Some(after);
+        let written = meta.append(&[entry]);
         self.trace.line(format_args!(
             "entry {index}: {} records, {written:?}",
             records.len()
         ));
-        written.ok()?;
-        self.agreed.image = after.clone();
+        if written.is_err() {
+            journal.write_failed();
+            return false;
+        }
+        journal.agreed(records);
+        self.agreed.image = journal.image().clone();
         self.agreed.maybe = None;
-        Some(after)
+        true
     }
 
     /// A shard proposes.
@@ -128,18 +115,17 @@ impl World {
         let Some(mut broker) = self.broker.take() else {
             return Ok(());
         };
-        let image = broker.image.clone();
-        let agreed = self.agree_on(&mut broker.meta, &image, records);
+        let agreed = self.agree_on(&mut broker.meta, &mut broker.journal, records);
         let shards = broker.nodes.len();
+        let image = Arc::new(broker.journal.image().clone());
+        if agreed {
+            broker.image = image.clone();
+        }
         self.broker = Some(broker);
-        let Some(image) = agreed else {
+        if !agreed {
             // Whether the entry counts will be known after the next start.
             self.crash();
             return Ok(());
-        };
-        let image = Arc::new(image);
-        if let Some(broker) = &mut self.broker {
-            broker.image = image.clone();
         }
         for to in 0..shards {
             let to = u16::try_from(to).expect("shards are few");
@@ -160,8 +146,11 @@ impl World {
         let Some(broker) = self.broker.as_mut().filter(|_| snapshot) else {
             return;
         };
-        let whole = entry(broker.image.applied(), &broker.image.to_records());
-        let written = broker.meta.snapshot(&whole);
+        let written = broker.meta.snapshot(&broker.journal.snapshot());
+        match &written {
+            Ok(()) => broker.journal.snapshot_written(),
+            Err(_) => broker.journal.write_failed(),
+        }
         self.trace
             .line(format_args!("snapshot of the metadata: {written:?}"));
         if written.is_err() {
