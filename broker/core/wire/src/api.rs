@@ -1,8 +1,9 @@
 //! The table of APIs, and whole requests and responses in and out of frames.
 //!
 //! An API is one line of the table. What the broker advertises, what it can read and what it can
-//! answer all come from there, so that no two of them can disagree. Weir's own APIs take keys from
-//! 10000 on.
+//! answer all come from there, so that no two of them can disagree. A line that ends in
+//! `unanswered` declares messages that the broker does not answer yet: it keeps them out of what
+//! it advertises. Weir's own APIs take keys from [`WEIR_KEY_MIN`] on.
 
 use crate::{
     codec::{DecodeError, EncodeError, EncodeFault, Message, Reader, Versions, Writer},
@@ -18,6 +19,9 @@ use core::fmt;
 use thiserror::Error;
 use weir_types::{ErrorCode, limits::FRAME_BYTES_MAX};
 
+/// The lowest key of Weir's own APIs, far above any that Kafka has given out.
+pub const WEIR_KEY_MIN: i16 = 10_000;
+
 /// A request body, tied to the response it is answered with.
 pub trait RequestBody: Message {
     /// What answers it.
@@ -26,8 +30,18 @@ pub trait RequestBody: Message {
     const API: ApiKey;
 }
 
+/// The flag of a line of the table.
+macro_rules! answered {
+    () => {
+        true
+    };
+    (unanswered) => {
+        false
+    };
+}
+
 macro_rules! apis {
-    ($($api:ident: $request:ident => $response:ident, $text:literal;)*) => {
+    ($($api:ident: $request:ident => $response:ident, $text:literal $(, $unanswered:ident)?;)*) => {
         /// An API that Weir speaks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -54,13 +68,19 @@ macro_rules! apis {
                 match self { $(Self::$api => <messages::$request as Message>::KEY,)* }
             }
 
-            /// Kafka's name of it.
+            /// Kafka's name of it, or Weir's for its own.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$api => stringify!($api),)* }
             }
 
-            /// The versions that are spoken and advertised.
+            /// Whether the broker answers it: only then is it advertised.
+            #[must_use]
+            pub const fn is_answered(self) -> bool {
+                match self { $(Self::$api => answered!($($unanswered)?),)* }
+            }
+
+            /// The versions that are spoken and, if it is answered, advertised.
             #[must_use]
             pub const fn supported(self) -> Versions {
                 match self { $(Self::$api => <messages::$request as Message>::VERSIONS,)* }
@@ -152,7 +172,15 @@ apis! {
     Fetch: FetchRequest => FetchResponse, "Reads records.";
     ListOffsets: ListOffsetsRequest => ListOffsetsResponse, "Finds offsets by time.";
     Metadata: MetadataRequest => MetadataResponse, "Tells brokers, topics and leaders.";
+    OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, "Keeps offsets for a group.", unanswered;
+    OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, "Tells the offsets of groups.", unanswered;
     FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, "Tells which broker coordinates a group or a transaction.";
+    JoinGroup: JoinGroupRequest => JoinGroupResponse, "Joins a group.", unanswered;
+    Heartbeat: HeartbeatRequest => HeartbeatResponse, "Tells that a member lives.", unanswered;
+    LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, "Leaves a group.", unanswered;
+    SyncGroup: SyncGroupRequest => SyncGroupResponse, "Shares out partitions.", unanswered;
+    DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, "Tells all about groups of the classic protocol.", unanswered;
+    ListGroups: ListGroupsRequest => ListGroupsResponse, "Tells the groups.", unanswered;
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse, "Tells which APIs are spoken.";
     CreateTopics: CreateTopicsRequest => CreateTopicsResponse, "Makes topics.";
     DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, "Deletes topics.";
@@ -163,10 +191,18 @@ apis! {
     AlterConfigs: AlterConfigsRequest => AlterConfigsResponse, "Replaces configurations.";
     DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse, "Tells where partitions are on disk.";
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, "Adds partitions to topics.";
+    DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, "Deletes groups.", unanswered;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, "Changes single configurations.";
+    OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse, "Forgets offsets of a group.", unanswered;
     DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, "Tells the brokers.";
     DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, "Tells which producers write to partitions.";
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse, "Joins, stays in or leaves a group of the consumer protocol.", unanswered;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse, "Tells all about groups of the consumer protocol.", unanswered;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, "Tells topics page by page.";
+    GroupHistory: GroupHistoryRequest => GroupHistoryResponse, "Tells the rebalances of groups.", unanswered;
+    GroupWatch: GroupWatchRequest => GroupWatchResponse, "Waits for rebalances of groups.", unanswered;
+    Lag: LagRequest => LagResponse, "Tells how far groups are behind and what goes through topics.", unanswered;
+    LagHistory: LagHistoryRequest => LagHistoryResponse, "Tells how lag and traffic went.", unanswered;
 }
 
 impl ApiKey {
@@ -185,7 +221,13 @@ impl ApiKey {
         }
     }
 
-    /// What an ApiVersions answer lists, in order of the keys.
+    /// Whether it is one of Weir's own, which no Kafka client knows.
+    #[must_use]
+    pub const fn is_weirs(self) -> bool {
+        self.key() >= WEIR_KEY_MIN
+    }
+
+    /// What an ApiVersions answer lists, in order of the keys: what is answered.
     #[must_use]
     pub fn advertised() -> Vec<ApiVersion> {
         let row = |api: &Self| ApiVersion {
@@ -193,7 +235,11 @@ impl ApiKey {
             min_version: api.supported().min,
             max_version: api.supported().max,
         };
-        Self::ALL.iter().map(row).collect()
+        Self::ALL
+            .iter()
+            .filter(|api| api.is_answered())
+            .map(row)
+            .collect()
     }
 }
 

@@ -16,7 +16,8 @@
 //! Versions are Rust range patterns (`12..`, `0..=14`) and may be left out where every version has
 //! the field. `null` says in which versions an `Option` may be empty. `tag` makes it a tagged
 //! field. A field that is set in a version without it is an error unless it is `ignorable`
-//! (Kafka's rule). The default is the type's own unless one is given.
+//! (Kafka's rule). The default is the type's own unless one is given. A part that may be null
+//! itself needs a line of `nullable_parts!` as well.
 //!
 //! Only macros live here: what a message says belongs in its declaration, never in a special case
 //! of this file.
@@ -247,4 +248,43 @@ macro_rules! null_refused {
     ($field:expr, $version:expr, $skipped:tt $($rest:tt)*) => {
         null_refused!($field, $version, $($rest)*)
     };
+}
+
+/// Makes parts fields that may be null: a byte in front, -1 for null, 1 for what follows.
+macro_rules! nullable_parts {
+    ($($part:ty;)*) => {$(
+        impl $crate::codec::Wire for Option<$part> {
+            fn min_bytes(_form: $crate::codec::Form) -> usize {
+                1
+            }
+
+            fn read(
+                reader: &mut $crate::codec::Reader,
+                form: $crate::codec::Form,
+            ) -> Result<Self, $crate::codec::DecodeError> {
+                match <i8 as $crate::codec::Wire>::read(reader, form)? {
+                    -1 => Ok(None),
+                    1 => <$part as $crate::codec::Wire>::read(reader, form).map(Some),
+                    other => {
+                        let length = i64::from(other);
+                        Err($crate::codec::DecodeFault::Length { length }.into())
+                    }
+                }
+            }
+
+            fn write(
+                &self,
+                writer: &mut $crate::codec::Writer,
+                form: $crate::codec::Form,
+            ) -> Result<(), $crate::codec::EncodeError> {
+                match self {
+                    None => $crate::codec::Wire::write(&-1i8, writer, form),
+                    Some(part) => {
+                        $crate::codec::Wire::write(&1i8, writer, form)?;
+                        $crate::codec::Wire::write(part, writer, form)
+                    }
+                }
+            }
+        }
+    )*};
 }

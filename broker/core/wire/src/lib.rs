@@ -15,6 +15,7 @@ mod declare;
 pub mod api;
 pub mod build;
 pub mod codec;
+pub mod embedded;
 pub mod frame;
 pub mod header;
 pub mod limits;
@@ -27,6 +28,7 @@ pub use api::{
     decode_response, encode_request, encode_response,
 };
 pub use codec::{DecodeError, EncodeError, Form, Message, Reader, Versions, Wire, Writer};
+pub use embedded::Embedded;
 pub use frame::FrameError;
 pub use header::{RequestHeader, ResponseHeader};
 pub use records::Records;

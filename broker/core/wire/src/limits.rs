@@ -21,8 +21,12 @@ pub const VARINT_BYTES_MAX: usize = 5;
 /// large as a frame.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The most bytes of memory one byte of a frame can ask for while it is decoded: an array of empty
-/// strings, one byte each on the wire. A test holds every message against it.
+/// The most bytes of memory one byte of a request can ask for while it is decoded: an array of
+/// empty strings, one byte each on the wire. A test holds every request against it.
 pub const DECODED_GROWTH_MAX: usize = 32;
+
+/// The same for a response, which only a client decodes, from a broker that it chose: a group
+/// without names in version 3 of ListGroups. A test holds every response against it.
+pub const DECODED_RESPONSE_GROWTH_MAX: usize = 43;
 
 const _: () = assert!(REQUEST_BYTES_MAX < weir_types::limits::FRAME_BYTES_MAX);

@@ -4,13 +4,14 @@
 //! (the last release that has them), the rest with 4.1.0. Each message was filled with the values
 //! seen here, written with `ApiMessage.write` and printed as hex.
 
-use bytes::Bytes;
-use std::fmt::Debug;
+mod support;
+
+use support::{TOPIC, assert_golden, bytes};
 use weir_types::{
     BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerId, TimestampMs, TopicId,
 };
 use weir_wire::{
-    Message, Reader, Records, Request, Text, Writer, decode_request, encode_response,
+    Records, Request, Text, decode_request, encode_response,
     messages::{
         AbortedTransaction, ApiVersion, ApiVersionsRequest, ApiVersionsResponse, Cursor,
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsTopicRequest, FetchEpochEndOffset,
@@ -20,27 +21,6 @@ use weir_wire::{
         ReplicaState, SupportedFeatureKey, TopicProduceData, TopicProduceResponse,
     },
 };
-
-fn bytes(hex: &str) -> Bytes {
-    assert!(hex.len().is_multiple_of(2));
-    (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
-        .collect()
-}
-
-fn assert_golden<M: Message + PartialEq + Debug>(message: &M, version: i16, hex: &str) {
-    let golden = bytes(hex);
-    let mut writer = Writer::new();
-    message.encode(&mut writer, version).unwrap();
-    assert_eq!(Bytes::from(writer.finish().concat()), golden, "v{version}");
-    let mut reader = Reader::new(golden);
-    assert_eq!(&M::decode(&mut reader, version).unwrap(), message);
-    reader.end().unwrap();
-}
-
-const TOPIC: TopicId = TopicId([
-    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
-]);
 
 /// Old producers send message sets; they are read as bytes and refused by the broker.
 #[test]

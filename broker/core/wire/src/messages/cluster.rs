@@ -1,10 +1,7 @@
 //! DescribeCluster, DescribeLogDirs, DescribeTopicPartitions and FindCoordinator: what the cluster
 //! looks like.
 
-use crate::{
-    codec::{DecodeError, DecodeFault, EncodeError, Form, Reader, Wire, Writer},
-    text::Text,
-};
+use crate::text::Text;
 use alloc::vec::Vec;
 use weir_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 
@@ -228,30 +225,6 @@ messages! {
     }
 }
 
-/// A struct that may be null has a byte in front: -1 for null, 1 for what follows.
-impl Wire for Option<Cursor> {
-    fn min_bytes(_form: Form) -> usize {
-        1
-    }
-
-    fn read(reader: &mut Reader, form: Form) -> Result<Self, DecodeError> {
-        match i8::read(reader, form)? {
-            -1 => Ok(None),
-            1 => Cursor::read(reader, form).map(Some),
-            other => Err(DecodeFault::Length {
-                length: i64::from(other),
-            }
-            .into()),
-        }
-    }
-
-    fn write(&self, writer: &mut Writer, form: Form) -> Result<(), EncodeError> {
-        match self {
-            None => (-1i8).write(writer, form),
-            Some(cursor) => {
-                1i8.write(writer, form)?;
-                cursor.write(writer, form)
-            }
-        }
-    }
+nullable_parts! {
+    Cursor;
 }

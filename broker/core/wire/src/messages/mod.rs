@@ -1,11 +1,19 @@
-//! Every message Weir speaks, one file an area, named as Kafka names them.
+//! Every message Weir speaks, one file an area, named as Kafka names them; parts whose names
+//! collide have their message's name in front. Weir's own are in `history.rs` and `lag.rs`.
 //!
 //! Only declarations: no file here may hold a rule about what a message means.
 
 mod api_versions;
 mod cluster;
 mod configs;
+mod consumer_groups;
+mod consumer_protocol;
 mod fetch;
+mod group_admin;
+mod group_offsets;
+mod groups;
+mod history;
+mod lag;
 mod metadata;
 mod offsets;
 mod produce;
@@ -19,7 +27,14 @@ mod topics;
 pub use api_versions::*;
 pub use cluster::*;
 pub use configs::*;
+pub use consumer_groups::*;
+pub use consumer_protocol::*;
 pub use fetch::*;
+pub use group_admin::*;
+pub use group_offsets::*;
+pub use groups::*;
+pub use history::*;
+pub use lag::*;
 pub use metadata::*;
 pub use offsets::*;
 pub use produce::*;
