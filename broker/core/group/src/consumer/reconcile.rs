@@ -1,0 +1,104 @@
+//! How a member is led to its target: first it gives up what it shall not keep, then it takes
+//! over what others have given up. What it keeps, it never stops reading.
+
+use super::holds;
+use crate::{
+    Assignment, Name,
+    desk::Desk,
+    group::ConsumerGroup,
+    record::{Current, MemberState},
+};
+
+impl Desk<'_> {
+    /// Takes the member as far as it can go at this moment. `owned` is what it says it owns;
+    /// nothing: as before.
+    pub(crate) fn reconcile(&mut self, id: &Name, owned: Option<&Assignment>, joins: bool) {
+        let group = self.the_consumer();
+        let current = &group.members[id].current;
+        let next = if joins {
+            // It owns nothing any more, whatever we believed.
+            next(group, id, current.epoch.max(0), Some(&Assignment::new()))
+        } else {
+            match current.state {
+                MemberState::Stable if current.epoch == group.target_epoch => return,
+                MemberState::Unrevoked if owns_any(owned, &current.revoking) => return,
+                // It has done what its next epoch asked for.
+                MemberState::Unrevoked => next(group, id, current.epoch + 1, owned),
+                MemberState::Stable | MemberState::Unreleased => {
+                    next(group, id, current.epoch, owned)
+                }
+            }
+        };
+        if next != *current {
+            self.write_current(id, next);
+        }
+    }
+}
+
+/// Whether the member may still own some of these; silence means that nothing changed.
+fn owns_any(owned: Option<&Assignment>, revoking: &Assignment) -> bool {
+    let Some(owned) = owned else {
+        return !revoking.is_empty();
+    };
+    revoking.iter().any(|(topic, partitions)| {
+        partitions.iter().any(|index| holds(owned, *topic, *index))
+    })
+}
+
+fn next(group: &ConsumerGroup, id: &Name, epoch: i32, owned: Option<&Assignment>) -> Current {
+    let member = &group.members[id];
+    let current = &member.current;
+    let mut kept = Assignment::new();
+    let mut revoking = Assignment::new();
+    for (topic, partitions) in &current.assigned {
+        for index in partitions {
+            let side = if holds(&member.target, *topic, *index) {
+                &mut kept
+            } else {
+                &mut revoking
+            };
+            side.entry(*topic).or_default().insert(*index);
+        }
+    }
+    if owns_any(owned, &revoking) {
+        return step(current, epoch, MemberState::Unrevoked, kept, revoking);
+    }
+    let mut waits = false;
+    for (topic, partitions) in &member.target {
+        for index in partitions {
+            match group.owner(*topic, *index) {
+                Some(owner) if owner != id => waits = true,
+                _ => {
+                    kept.entry(*topic).or_default().insert(*index);
+                }
+            }
+        }
+    }
+    let state = if waits {
+        MemberState::Unreleased
+    } else {
+        MemberState::Stable
+    };
+    step(current, group.target_epoch, state, kept, Assignment::new())
+}
+
+fn step(
+    current: &Current,
+    epoch: i32,
+    state: MemberState,
+    assigned: Assignment,
+    revoking: Assignment,
+) -> Current {
+    let previous_epoch = if epoch == current.epoch {
+        current.previous_epoch
+    } else {
+        current.epoch
+    };
+    Current {
+        epoch,
+        previous_epoch,
+        state,
+        assigned,
+        revoking,
+    }
+}

@@ -1,0 +1,91 @@
+//! Snapshots: everything is stated again between two marks, a few groups a step, so that the log
+//! may forget what came before the first mark. What is written meanwhile stands between them too;
+//! since each record is a fact that may be stated at any time, reading from the first mark on
+//! gives the state at the end.
+
+use super::Coordinator;
+use crate::{
+    GroupEffect, GroupRecord, Name, WriteId,
+    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_MIN, SNAPSHOT_RECORDS_PER_WRITE},
+};
+use alloc::vec::Vec;
+
+/// A snapshot under way.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    id: u64,
+    /// The write with its first mark; nothing: not yet written.
+    begin: Option<WriteId>,
+    /// The last group that was stated.
+    after: Option<Name>,
+}
+
+impl Coordinator {
+    pub(super) fn begin_snapshot(&mut self) {
+        if self.snapshot.is_none() {
+            self.snapshot = Some(Progress {
+                id: self.groups.snapshot_id() + 1,
+                begin: None,
+                after: None,
+            });
+        }
+    }
+
+    /// Begins a snapshot when it is worth its while; looked at only now and then.
+    pub(super) fn consider_snapshot(&mut self) {
+        let since = self.groups.records_since_snapshot();
+        if self.snapshot.is_some() || since < self.snapshot_check {
+            return;
+        }
+        if self.groups.wants_snapshot() {
+            self.snapshot_check = SNAPSHOT_RECORDS_MIN;
+            self.begin_snapshot();
+        } else {
+            self.snapshot_check = since + SNAPSHOT_RECORDS_MIN;
+        }
+    }
+
+    /// States the next groups.
+    pub(super) fn go_on_with_snapshot(&mut self, effects: &mut Vec<GroupEffect>) {
+        let Some(mut progress) = self.snapshot.take() else {
+            return;
+        };
+        let mut records = Vec::new();
+        let begin = *progress.begin.get_or_insert_with(|| {
+            records.push(GroupRecord::SnapshotBegin { id: progress.id });
+            self.next_write
+        });
+        if let [mark] = records.as_slice() {
+            self.groups.apply(mark);
+        }
+        let ids = self
+            .groups
+            .ids_after(progress.after.as_ref(), SNAPSHOT_GROUPS_PER_STEP);
+        for id in &ids {
+            for record in self.groups.snapshot_of(id) {
+                self.groups.apply(&record);
+                records.push(record);
+                if records.len() >= SNAPSHOT_RECORDS_PER_WRITE {
+                    self.write(core::mem::take(&mut records), effects);
+                }
+            }
+        }
+        if ids.len() == SNAPSHOT_GROUPS_PER_STEP {
+            progress.after = ids.last().cloned();
+            self.snapshot = Some(progress);
+        } else {
+            let mark = GroupRecord::SnapshotEnd { id: progress.id };
+            self.groups.apply(&mark);
+            records.push(mark);
+        }
+        if !records.is_empty() {
+            self.write(records, effects);
+        }
+        if self.snapshot.is_none() {
+            effects.push(GroupEffect::SnapshotWritten {
+                begin,
+                end: WriteId(self.next_write.0 - 1),
+            });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The desk at which one group is dealt with: everything a rule may look at, and the two ways out,
+//! records and answers. A record is applied as it is written, so that what follows in the same
+//! step builds on it; an answer waits for the group's last write.
+
+use crate::{
+    Cause, CauseKind, Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable,
+    WriteId,
+    classic::{ClassicGroup, ClassicState},
+    group::ConsumerGroup,
+    history::{Notebook, Shares},
+    live::Live,
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use weir_types::Now;
+
+/// What a step has to say so far.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    /// The number that the step's write will have.
+    pub(crate) write: WriteId,
+    /// Its records.
+    pub(crate) records: Vec<GroupRecord>,
+    /// Answers of the group at the desk.
+    pub(crate) answers: Vec<(RequestId, Reply)>,
+    /// Answers of groups that were at the desk before, with the write they wait for.
+    pub(crate) sealed: Vec<(RequestId, Option<WriteId>, Reply)>,
+    /// Groups whose history grew.
+    pub(crate) grown: Vec<(Name, u64)>,
+}
+
+/// The patterns that members subscribe to, and the topics that match.
+pub(crate) type Patterns = BTreeMap<Name, Option<BTreeSet<Name>>>;
+
+/// The desk.
+pub(crate) struct Desk<'a> {
+    /// The group's id.
+    pub(crate) id: &'a Name,
+    /// The time of the step.
+    pub(crate) now: Now,
+    /// The settings.
+    pub(crate) config: &'a GroupConfig,
+    /// The topics.
+    pub(crate) topics: &'a TopicTable,
+    /// The patterns; nothing: asked for, not yet resolved.
+    pub(crate) patterns: &'a mut Patterns,
+    /// Patterns to ask for.
+    pub(crate) unresolved: &'a mut Vec<Name>,
+    /// What the records tell.
+    pub(crate) groups: &'a mut Groups,
+    /// What they do not tell.
+    pub(crate) live: &'a mut Live,
+    /// The ways out.
+    pub(crate) out: &'a mut Out,
+}
+
+impl Desk<'_> {
+    /// The group, if any record tells of it.
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.groups.get(self.id)
+    }
+
+    /// The consumer group, if it is one.
+    pub(crate) fn consumer(&self) -> Option<&ConsumerGroup> {
+        self.group()?.consumer()
+    }
+
+    /// The consumer group, where it is known to be one.
+    pub(crate) fn the_consumer(&self) -> &ConsumerGroup {
+        self.consumer().expect("the caller made sure of its kind")
+    }
+
+    /// The classic group, where it is known to be one.
+    pub(crate) fn classic(&mut self) -> &mut ClassicGroup {
+        self.live
+            .classic
+            .as_mut()
+            .expect("the caller made sure of its kind")
+    }
+
+    /// Writes a record: it counts at once, and answers wait for it.
+    pub(crate) fn write(&mut self, record: GroupRecord) {
+        self.groups.apply(&record);
+        self.out.records.push(record);
+        self.live.last_write = Some(self.out.write);
+    }
+
+    /// Answers a request, once the group's last write is replicated.
+    pub(crate) fn answer(&mut self, request: RequestId, reply: Reply) {
+        self.out.answers.push((request, reply));
+    }
+
+    /// Notes a cause, before what it changes is changed; opens the notebook if it is closed.
+    pub(crate) fn note(&mut self, kind: CauseKind, member: Option<&Name>, reason: Option<Name>) {
+        if self.live.notebook.is_none() {
+            self.live.notebook = Some(Notebook::new(self.now, self.shares()));
+        }
+        let now = self.now;
+        if let Some(notebook) = &mut self.live.notebook {
+            notebook.cause(now, kind, member.cloned(), reason);
+        }
+    }
+
+    /// Who has what at this moment.
+    pub(crate) fn shares(&self) -> Shares {
+        if let Some(classic) = &self.live.classic {
+            return classic.shares(self.topics);
+        }
+        self.consumer().map(ConsumerGroup::shares).unwrap_or_default()
+    }
+
+    /// The end of a turn: a rebalance that is over is written down.
+    pub(crate) fn finish(&mut self) {
+        self.observe();
+        let epoch = match (&self.live.classic, self.consumer()) {
+            (Some(classic), _) => match classic.state {
+                ClassicState::Stable | ClassicState::Empty => Some(classic.generation),
+                ClassicState::PreparingRebalance | ClassicState::CompletingRebalance => None,
+            },
+            (None, Some(consumer)) => consumer.is_settled().then_some(consumer.meta.epoch),
+            (None, None) => Some(0),
+        };
+        let Some(epoch) = epoch else { return };
+        let Some(notebook) = self.live.notebook.take() else {
+            return;
+        };
+        // A group that is gone has no history, and one that never came to be needs none.
+        let Some(group) = self.group() else { return };
+        let sequence = group.next_sequence();
+        let after = self.shares();
+        let event = notebook.close(self.now, sequence, epoch, &after, self.topics);
+        self.write(GroupRecord::History {
+            group: self.id.clone(),
+            event,
+        });
+        self.out.grown.push((self.id.clone(), sequence));
+    }
+
+    /// Who of a consumer group stands still, as of now.
+    fn observe(&mut self) {
+        let Some(mut notebook) = self.live.notebook.take() else {
+            return;
+        };
+        if let Some(consumer) = self.consumer() {
+            for (name, member) in &consumer.members {
+                let idles = member.target.is_empty() && notebook.before().get(name).is_none();
+                if !member.current.assigned.is_empty() {
+                    notebook.moves(name, self.now);
+                } else if member.target.is_empty() && !idles {
+                    notebook.forget(name);
+                } else {
+                    notebook.stands(name, self.now);
+                }
+            }
+            if consumer.is_settled() {
+                for (name, member) in &consumer.members {
+                    if member.current.assigned.is_empty() {
+                        notebook.forget(name);
+                    }
+                }
+            }
+        }
+        self.live.notebook = Some(notebook);
+    }
+}
+
+/// A cause without a member, for groups that come up anew.
+pub(crate) const fn moved(now: Now) -> Cause {
+    Cause {
+        at: now.wall,
+        kind: CauseKind::CoordinatorMoved,
+        member: None,
+        reason: None,
+    }
+}

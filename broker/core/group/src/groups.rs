@@ -1,0 +1,277 @@
+//! All groups of one coordinator as their records tell them. [`Groups::apply`] is the only thing
+//! that changes them; it cannot fail, and the same records give the same groups.
+
+use crate::{
+    Group, GroupRecord, Kind, Name,
+    group::ConsumerGroup,
+    limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR, SNAPSHOT_RECORDS_MIN},
+};
+use alloc::{collections::BTreeMap, vec::Vec};
+use weir_types::Offset;
+
+/// The groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    groups: BTreeMap<Name, Group>,
+    /// The number of the last snapshot that began.
+    snapshot: u64,
+    /// Records since then.
+    since_snapshot: u64,
+}
+
+impl Groups {
+    /// The group of that id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// All groups, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Group)> {
+        self.groups.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The number of the last snapshot that began; 0: none.
+    #[must_use]
+    pub const fn snapshot_id(&self) -> u64 {
+        self.snapshot
+    }
+
+    /// How many records were applied since the last snapshot began.
+    #[must_use]
+    pub const fn records_since_snapshot(&self) -> u64 {
+        self.since_snapshot
+    }
+
+    /// Makes a record true.
+    pub fn apply(&mut self, record: &GroupRecord) {
+        self.since_snapshot = self.since_snapshot.saturating_add(1);
+        match record {
+            GroupRecord::SnapshotBegin { id } => {
+                self.snapshot = (*id).max(self.snapshot);
+                self.since_snapshot = 0;
+            }
+            GroupRecord::SnapshotEnd { .. } => {}
+            GroupRecord::Deleted { group } => {
+                self.groups.remove(group);
+            }
+            GroupRecord::Offset { group, .. }
+            | GroupRecord::Classic { group, .. }
+            | GroupRecord::Consumer { group, .. }
+            | GroupRecord::Member { group, .. }
+            | GroupRecord::Target { group, .. }
+            | GroupRecord::TargetEpoch { group, .. }
+            | GroupRecord::Current { group, .. }
+            | GroupRecord::History { group, .. } => {
+                let entry = self.groups.entry(group.clone()).or_default();
+                apply_to(entry, record);
+                if entry.is_void() {
+                    self.groups.remove(group);
+                }
+            }
+        }
+    }
+
+    /// Whether the records since the last snapshot are worth another: many, and many times what
+    /// a snapshot would hold.
+    #[must_use]
+    pub fn wants_snapshot(&self) -> bool {
+        self.since_snapshot >= SNAPSHOT_RECORDS_MIN
+            && self.since_snapshot >= self.records_count().saturating_mul(SNAPSHOT_GROWTH_FACTOR)
+    }
+
+    /// How many records a snapshot would hold, about.
+    #[must_use]
+    pub fn records_count(&self) -> u64 {
+        let count = self.groups.values().map(|group| {
+            let members = group.consumer().map_or(0, |group| group.members.len() * 3);
+            group.offsets_count() + group.history.len() + members + 2
+        });
+        u64::try_from(count.sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// The records that tell all of this, in order of the groups' ids, without the marks around
+    /// a snapshot.
+    pub fn snapshot(&self) -> impl Iterator<Item = GroupRecord> {
+        self.groups
+            .iter()
+            .flat_map(|(id, group)| group_records(id, group))
+    }
+
+    /// The records of one group.
+    #[must_use]
+    pub fn snapshot_of(&self, id: &Name) -> Vec<GroupRecord> {
+        self.get(id)
+            .map(|group| group_records(id, group))
+            .unwrap_or_default()
+    }
+
+    /// The first groups behind a given one.
+    pub(crate) fn ids_after(&self, after: Option<&Name>, count: usize) -> Vec<Name> {
+        use core::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.groups
+            .range::<Name, _>((from, Unbounded))
+            .take(count)
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Asserts what must always hold.
+    pub fn check(&self) {
+        for group in self.groups.values() {
+            assert!(!group.is_void(), "I-GRP-5: a group without anything is gone");
+            assert!(
+                group.history.len() <= HISTORY_EVENTS_MAX,
+                "I-GRP-6: the history of a group is bounded"
+            );
+            if let Some(group) = group.consumer() {
+                group.check();
+            }
+            for (topic, partitions) in &group.offsets {
+                assert!(!partitions.is_empty(), "I-GRP-5: {topic} has offsets");
+                for committed in partitions.values() {
+                    assert!(committed.offset >= Offset(-1), "an offset is a place or -1");
+                }
+            }
+        }
+    }
+}
+
+fn apply_to(group: &mut Group, record: &GroupRecord) {
+    match record {
+        GroupRecord::Offset {
+            topic,
+            partition,
+            value: Some(value),
+            ..
+        } => {
+            let partitions = group.offsets.entry(topic.clone()).or_default();
+            partitions.insert(*partition, value.clone());
+        }
+        GroupRecord::Offset {
+            topic, partition, ..
+        } => {
+            if let Some(partitions) = group.offsets.get_mut(topic) {
+                partitions.remove(partition);
+                if partitions.is_empty() {
+                    group.offsets.remove(topic);
+                }
+            }
+        }
+        GroupRecord::Classic {
+            value: Some(value), ..
+        } => group.kind = Kind::Classic(value.clone()),
+        GroupRecord::Classic { .. } if matches!(group.kind, Kind::Classic(_)) => {
+            group.kind = Kind::Simple;
+        }
+        GroupRecord::Consumer {
+            value: Some(value), ..
+        } => match &mut group.kind {
+            Kind::Consumer(consumer) => consumer.meta = value.clone(),
+            kind => {
+                let mut consumer = ConsumerGroup::default();
+                consumer.meta = value.clone();
+                consumer.target_epoch = (value.epoch - 1).max(0);
+                *kind = Kind::Consumer(consumer);
+            }
+        },
+        GroupRecord::Consumer { .. } if matches!(group.kind, Kind::Consumer(_)) => {
+            group.kind = Kind::Simple;
+        }
+        GroupRecord::History { event, .. } => {
+            group.history.insert(event.sequence, event.clone());
+            while group.history.len() > HISTORY_EVENTS_MAX {
+                group.history.pop_first();
+            }
+        }
+        record => {
+            if let Kind::Consumer(consumer) = &mut group.kind {
+                apply_to_consumer(consumer, record);
+            }
+        }
+    }
+}
+
+fn apply_to_consumer(group: &mut ConsumerGroup, record: &GroupRecord) {
+    match record {
+        GroupRecord::Member { member, value, .. } => match value {
+            Some(value) => group.put_member(member.clone(), value.clone()),
+            None => group.remove_member(member),
+        },
+        GroupRecord::Target { member, value, .. } => group.put_target(member, value.clone()),
+        GroupRecord::TargetEpoch { epoch, .. } => group.target_epoch = *epoch,
+        GroupRecord::Current { member, value, .. } => group.put_current(member, value.clone()),
+        _ => {}
+    }
+}
+
+fn group_records(id: &Name, group: &Group) -> Vec<GroupRecord> {
+    let mut records = Vec::new();
+    let name = || id.clone();
+    match &group.kind {
+        Kind::Simple => {}
+        Kind::Classic(meta) => records.push(GroupRecord::Classic {
+            group: name(),
+            value: Some(meta.clone()),
+        }),
+        Kind::Consumer(consumer) => consumer_records(id, consumer, &mut records),
+    }
+    for (topic, partitions) in &group.offsets {
+        for (partition, value) in partitions {
+            records.push(GroupRecord::Offset {
+                group: name(),
+                topic: topic.clone(),
+                partition: *partition,
+                value: Some(value.clone()),
+            });
+        }
+    }
+    for event in group.history.values() {
+        records.push(GroupRecord::History {
+            group: name(),
+            event: event.clone(),
+        });
+    }
+    records
+}
+
+fn consumer_records(id: &Name, group: &ConsumerGroup, records: &mut Vec<GroupRecord>) {
+    records.push(GroupRecord::Consumer {
+        group: id.clone(),
+        value: Some(group.meta.clone()),
+    });
+    for (member, state) in &group.members {
+        records.push(GroupRecord::Member {
+            group: id.clone(),
+            member: member.clone(),
+            value: Some(state.meta.clone()),
+        });
+        records.push(GroupRecord::Target {
+            group: id.clone(),
+            member: member.clone(),
+            value: state.target.clone(),
+        });
+        records.push(GroupRecord::Current {
+            group: id.clone(),
+            member: member.clone(),
+            value: state.current.clone(),
+        });
+    }
+    records.push(GroupRecord::TargetEpoch {
+        group: id.clone(),
+        epoch: group.target_epoch,
+    });
+}

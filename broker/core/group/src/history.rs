@@ -1,0 +1,262 @@
+//! The history of a group (design decision D13): each rebalance as one event with its causes,
+//! members, moved partitions, duration, and how long each member stood still.
+//!
+//! Here are the events and the notebook in which a rebalance is followed while it lasts. The
+//! notebook is volatile: a rebalance that a crash cuts short is told by the one that follows it,
+//! whose cause is that the coordinator moved.
+
+use crate::{
+    Assignment, Name, TopicTable,
+    limits::{
+        HISTORY_CAUSES_MAX, HISTORY_MEMBERS_MAX, HISTORY_MOVES_MAX, HISTORY_REASON_BYTES_MAX,
+    },
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::ToString,
+    vec::Vec,
+};
+use weir_types::{Now, PartitionIndex, Tick, TimestampMs, TopicId};
+
+/// One rebalance, from its first cause to the moment when everybody had its share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// Its running number in its group, from 1, without gaps.
+    pub sequence: u64,
+    /// When it began.
+    pub at: TimestampMs,
+    /// How long it took, in ms.
+    pub duration_ms: u64,
+    /// The generation or group epoch it led to.
+    pub epoch: i32,
+    /// Why, in the order in which it came.
+    pub causes: Vec<Cause>,
+    /// How many further causes there were.
+    pub causes_left_off: u32,
+    /// Who was in the group before; perhaps not all.
+    pub members_before: Vec<Name>,
+    /// How many they were.
+    pub members_before_count: u32,
+    /// Who was in it after; perhaps not all.
+    pub members_after: Vec<Name>,
+    /// How many they were.
+    pub members_after_count: u32,
+    /// The partitions that changed hands; perhaps not all.
+    pub moved: Vec<Moved>,
+    /// How many they were.
+    pub moved_count: u32,
+    /// How long each member had nothing to read though it was to get something, in ms; members
+    /// that never stopped are not named.
+    pub still_ms: Vec<(Name, u64)>,
+}
+
+/// One cause of a rebalance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// When.
+    pub at: TimestampMs,
+    /// What.
+    pub kind: CauseKind,
+    /// Whose doing, where it was a member's.
+    pub member: Option<Name>,
+    /// In the client's words (KIP-800), or a pattern, or a topic.
+    pub reason: Option<Name>,
+}
+
+/// What causes a rebalance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CauseKind {
+    /// A member joined.
+    Joined,
+    /// A member left.
+    Left,
+    /// A member fell silent, or took too long to give partitions up or to come back.
+    TimedOut,
+    /// A member changed its subscription or protocols.
+    Subscription,
+    /// Topics it reads appeared, went, or got more partitions.
+    PartitionsAdded,
+    /// The coordinator came up anew and read the group from its log.
+    CoordinatorMoved,
+    /// A person did it.
+    ByHand,
+    /// The group changed between the classic and the consumer protocol.
+    ProtocolChanged,
+}
+
+/// A partition that changed hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The topic's name, or its id where the name is gone.
+    pub topic: Name,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// Who had it.
+    pub from: Option<Name>,
+    /// Who has it.
+    pub to: Option<Name>,
+}
+
+/// Who has which partitions; everybody in the group is in it, also with nothing.
+pub(crate) type Shares = BTreeMap<Name, Assignment>;
+
+/// A rebalance that is not over.
+#[derive(Clone, Debug)]
+pub(crate) struct Notebook {
+    began: Now,
+    causes: Vec<Cause>,
+    causes_left_off: u32,
+    before: Shares,
+    /// Who stands still, since when.
+    still_since: BTreeMap<Name, Tick>,
+    still_ms: BTreeMap<Name, u64>,
+}
+
+impl Notebook {
+    /// Begins, with who had what.
+    pub(crate) const fn new(now: Now, before: Shares) -> Self {
+        Self {
+            began: now,
+            causes: Vec::new(),
+            causes_left_off: 0,
+            before,
+            still_since: BTreeMap::new(),
+            still_ms: BTreeMap::new(),
+        }
+    }
+
+    /// Another cause.
+    pub(crate) fn cause(
+        &mut self,
+        now: Now,
+        kind: CauseKind,
+        member: Option<Name>,
+        reason: Option<Name>,
+    ) {
+        if self.causes.len() == HISTORY_CAUSES_MAX {
+            self.causes_left_off = self.causes_left_off.saturating_add(1);
+            return;
+        }
+        self.causes.push(Cause {
+            at: now.wall,
+            kind,
+            member,
+            reason: reason.map(|reason| cut(&reason)),
+        });
+    }
+
+    /// Who had what when it began.
+    pub(crate) const fn before(&self) -> &Shares {
+        &self.before
+    }
+
+    /// A member has nothing to read from now on.
+    pub(crate) fn stands(&mut self, member: &Name, now: Now) {
+        self.still_since.entry(member.clone()).or_insert(now.tick);
+    }
+
+    /// A member reads again.
+    pub(crate) fn moves(&mut self, member: &Name, now: Now) {
+        if let Some(since) = self.still_since.remove(member) {
+            let ms = now.tick.0.saturating_sub(since.0);
+            *self.still_ms.entry(member.clone()).or_default() += ms;
+        }
+    }
+
+    /// A member is gone; whether it stood still is no one's concern any more.
+    pub(crate) fn forget(&mut self, member: &Name) {
+        self.still_since.remove(member);
+        self.still_ms.remove(member);
+    }
+
+    /// Ends, with who has what.
+    pub(crate) fn close(
+        mut self,
+        now: Now,
+        sequence: u64,
+        epoch: i32,
+        after: &Shares,
+        topics: &TopicTable,
+    ) -> HistoryEvent {
+        let standing: Vec<Name> = self.still_since.keys().cloned().collect();
+        for member in standing {
+            self.moves(&member, now);
+        }
+        let (moved, moved_count) = moved(&self.before, after, topics);
+        HistoryEvent {
+            sequence,
+            at: self.began.wall,
+            duration_ms: now.tick.0.saturating_sub(self.began.tick.0),
+            epoch,
+            causes: self.causes,
+            causes_left_off: self.causes_left_off,
+            members_before: named(&self.before),
+            members_before_count: count(self.before.len()),
+            members_after: named(after),
+            members_after_count: count(after.len()),
+            moved,
+            moved_count,
+            still_ms: self
+                .still_ms
+                .into_iter()
+                .filter(|(_, ms)| *ms > 0)
+                .take(HISTORY_MEMBERS_MAX)
+                .collect(),
+        }
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn named(shares: &Shares) -> Vec<Name> {
+    shares.keys().take(HISTORY_MEMBERS_MAX).cloned().collect()
+}
+
+/// The beginning of a client's reason.
+fn cut(reason: &Name) -> Name {
+    let mut end = reason.len().min(HISTORY_REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    Name::from(&reason[..end])
+}
+
+fn owners(shares: &Shares) -> BTreeMap<(TopicId, PartitionIndex), &Name> {
+    shares
+        .iter()
+        .flat_map(|(member, share)| {
+            share.iter().flat_map(move |(topic, partitions)| {
+                partitions.iter().map(move |index| ((*topic, *index), member))
+            })
+        })
+        .collect()
+}
+
+fn moved(before: &Shares, after: &Shares, topics: &TopicTable) -> (Vec<Moved>, u32) {
+    let (from, to) = (owners(before), owners(after));
+    let all: BTreeSet<_> = from.keys().chain(to.keys()).copied().collect();
+    let mut moves = Vec::new();
+    let mut total = 0;
+    for place in all {
+        let (from, to) = (from.get(&place).copied(), to.get(&place).copied());
+        if from == to {
+            continue;
+        }
+        total += 1;
+        if moves.len() < HISTORY_MOVES_MAX {
+            let (topic, partition) = place;
+            moves.push(Moved {
+                topic: topics
+                    .name(topic)
+                    .cloned()
+                    .unwrap_or_else(|| Name::from(topic.to_string())),
+                partition,
+                from: from.cloned(),
+                to: to.cloned(),
+            });
+        }
+    }
+    (moves, count(total))
+}

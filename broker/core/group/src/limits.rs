@@ -1,0 +1,63 @@
+//! Limits of groups, each with its unit in its name.
+
+/// The longest group id, in bytes; Kafka sets no limit but what a string can hold.
+pub const GROUP_ID_BYTES_MAX: usize = 4096;
+
+/// The longest member id, instance id, client id or rack, in bytes.
+pub const MEMBER_TEXT_BYTES_MAX: usize = 4096;
+
+/// The longest pattern of topics, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+
+/// The largest subscription or assignment of a member that uses the classic protocol, in bytes.
+pub const MEMBER_BLOB_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most protocols a classic member may offer.
+pub const PROTOCOLS_MAX: usize = 64;
+
+/// The most topics a member may name in its subscription.
+pub const SUBSCRIPTION_TOPICS_MAX: usize = 10_000;
+
+/// How long a member that has not yet finished its first join is kept while it waits, in ms; the
+/// client may long be gone (Kafka's `NEW_MEMBER_JOIN_TIMEOUT_MS`).
+pub const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
+
+/// The most partitions of one group that have a committed offset.
+pub const OFFSETS_PER_GROUP_MAX: usize = 1_000_000;
+
+/// The most rebalances kept in the history of a group; older ones go.
+pub const HISTORY_EVENTS_MAX: usize = 64;
+
+/// The most causes kept with one rebalance; further ones are counted.
+pub const HISTORY_CAUSES_MAX: usize = 64;
+
+/// The most members named with one rebalance, before and after; further ones are counted.
+pub const HISTORY_MEMBERS_MAX: usize = 1000;
+
+/// The most moved partitions named with one rebalance; further ones are counted.
+pub const HISTORY_MOVES_MAX: usize = 1000;
+
+/// The longest reason a client may leave in the history, in bytes; the rest is cut off.
+pub const HISTORY_REASON_BYTES_MAX: usize = 256;
+
+/// The most offsets that one step lets expire; the rest follow at the next step.
+pub const EXPIRE_OFFSETS_PER_STEP_MAX: usize = 10_000;
+
+/// The least number of records since the last snapshot before another is worth its while.
+pub const SNAPSHOT_RECORDS_MIN: u64 = 10_000;
+
+/// A snapshot is taken when this many times the records of a snapshot were written since.
+pub const SNAPSHOT_GROWTH_FACTOR: u64 = 4;
+
+/// About how many records of a snapshot go into one write; a group's first write is never split
+/// from its own description.
+pub const SNAPSHOT_RECORDS_PER_WRITE: usize = 1000;
+
+/// The most groups that one step puts into a snapshot, so that heartbeats do not wait for it.
+pub const SNAPSHOT_GROUPS_PER_STEP: usize = 100;
+
+/// The longest key or value of a record, in bytes; nothing that is written is longer.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How often a balancing of loads starts again before it takes what it has.
+pub const BALANCE_PASSES_MAX: usize = 64;
