@@ -108,7 +108,9 @@ impl Desk<'_> {
         if let Some(classic) = &self.live.classic {
             return classic.shares(self.topics);
         }
-        self.consumer().map(ConsumerGroup::shares).unwrap_or_default()
+        self.consumer()
+            .map(ConsumerGroup::shares)
+            .unwrap_or_default()
     }
 
     /// The end of a turn: a rebalance that is over is written down.

@@ -63,13 +63,18 @@ impl Group {
     /// The next number in its history.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
-        self.history.last_key_value().map_or(1, |(last, _)| last + 1)
+        self.history
+            .last_key_value()
+            .map_or(1, |(last, _)| last + 1)
     }
 
     /// What happened after a sequence number, and how much of it is gone.
     #[must_use]
     pub fn events_after(&self, sequence: u64) -> (u64, Vec<&HistoryEvent>) {
-        let first = self.history.first_key_value().map_or(1, |(first, _)| *first);
+        let first = self
+            .history
+            .first_key_value()
+            .map_or(1, |(first, _)| *first);
         let missed = first.saturating_sub(sequence.saturating_add(1));
         let events = self.history.range(sequence.saturating_add(1)..);
         (missed, events.map(|(_, event)| event).collect())
@@ -186,10 +191,16 @@ impl ConsumerGroup {
             );
             for place in places(&member.current) {
                 let other = held.insert(place, name.clone());
-                assert!(other.is_none(), "I-GRP-1: a partition has one owner at most");
+                assert!(
+                    other.is_none(),
+                    "I-GRP-1: a partition has one owner at most"
+                );
             }
         }
-        assert_eq!(held, self.owners, "I-GRP-1: the owners follow from the members");
+        assert_eq!(
+            held, self.owners,
+            "I-GRP-1: the owners follow from the members"
+        );
         assert!(
             self.target_epoch <= self.meta.epoch && self.meta.epoch <= self.target_epoch + 1,
             "I-GRP-3: the target is the group epoch's own or the one before"

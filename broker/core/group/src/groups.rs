@@ -132,7 +132,10 @@ impl Groups {
     /// Asserts what must always hold.
     pub fn check(&self) {
         for group in self.groups.values() {
-            assert!(!group.is_void(), "I-GRP-5: a group without anything is gone");
+            assert!(
+                !group.is_void(),
+                "I-GRP-5: a group without anything is gone"
+            );
             assert!(
                 group.history.len() <= HISTORY_EVENTS_MAX,
                 "I-GRP-6: the history of a group is bounded"

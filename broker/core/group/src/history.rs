@@ -228,7 +228,9 @@ fn owners(shares: &Shares) -> BTreeMap<(TopicId, PartitionIndex), &Name> {
         .iter()
         .flat_map(|(member, share)| {
             share.iter().flat_map(move |(topic, partitions)| {
-                partitions.iter().map(move |index| ((*topic, *index), member))
+                partitions
+                    .iter()
+                    .map(move |index| ((*topic, *index), member))
             })
         })
         .collect()

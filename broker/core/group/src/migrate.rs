@@ -14,10 +14,7 @@ use crate::{
     reply::Joined,
     request::{Client, Heartbeat, JoinGroup, SyncGroup},
 };
-use alloc::{
-    collections::BTreeSet,
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, vec::Vec};
 use weir_types::{ErrorCode, Tick};
 
 impl Desk<'_> {
@@ -131,15 +128,20 @@ impl Desk<'_> {
         if known.is_none() && group.members.len() >= self.config.members_max {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
-        let (meta, owned) =
-            self.spoken(&join).ok_or(ErrorCode::InconsistentGroupProtocol)?;
+        let (meta, owned) = self
+            .spoken(&join)
+            .ok_or(ErrorCode::InconsistentGroupProtocol)?;
         if join.member_id.is_empty() && join.instance_id.is_none() && join.require_known_member_id {
             let reply = Joined::failed(ErrorCode::MemberIdRequired, join.new_member_id);
             self.answer(request, Reply::Joined(reply));
             return Ok(());
         }
         let id = self.place(&join)?;
-        let old = self.the_consumer().members.get(&id).map(|member| member.meta.clone());
+        let old = self
+            .the_consumer()
+            .members
+            .get(&id)
+            .map(|member| member.meta.clone());
         let mut meta = meta;
         if let Some(old) = &old {
             meta.assignor.clone_from(&old.assignor);
@@ -246,9 +248,8 @@ impl Desk<'_> {
         let protocols = member.meta.classic.as_ref().map(|side| &side.protocols);
         let first = protocols.and_then(|protocols| protocols.first());
         let protocol = first.map(|(name, _)| name.clone());
-        let other = |said: &Option<Name>, known: Option<&str>| {
-            said.is_some() && said.as_deref() != known
-        };
+        let other =
+            |said: &Option<Name>, known: Option<&str>| said.is_some() && said.as_deref() != known;
         if other(&sync.protocol_type, Some(CONSUMER)) || other(&sync.protocol, protocol.as_deref())
         {
             return Err(ErrorCode::InconsistentGroupProtocol);
@@ -367,12 +368,7 @@ fn meta_of(member: &ClassicMember) -> Option<MemberMeta> {
 }
 
 /// A member of a consumer group as a member of a classic one.
-fn classic_of(
-    member: &Member,
-    assignment: bytes::Bytes,
-    now: Tick,
-    arrival: u64,
-) -> ClassicMember {
+fn classic_of(member: &Member, assignment: bytes::Bytes, now: Tick, arrival: u64) -> ClassicMember {
     let side = member.meta.classic.clone().unwrap_or(ClassicSide {
         session_timeout_ms: 0,
         protocols: Vec::new(),

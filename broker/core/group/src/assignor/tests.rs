@@ -20,7 +20,10 @@ fn input(members: &[(&str, &[u8])], topics: &[(u8, i32)]) -> Input {
                 (Name::from(*name), wish)
             })
             .collect(),
-        topics: topics.iter().map(|(id, count)| (topic(*id), *count)).collect(),
+        topics: topics
+            .iter()
+            .map(|(id, count)| (topic(*id), *count))
+            .collect(),
     }
 }
 
@@ -58,7 +61,10 @@ fn range_gives_runs_and_keeps_co_partitioned_topics_together() {
     "]]
     .assert_eq(&show(&shares));
     let mut more = again(&all, &shares);
-    more.members.insert("0".into(), input(&[("0", &[1, 2])], &[]).members["0"].clone());
+    more.members.insert(
+        "0".into(),
+        input(&[("0", &[1, 2])], &[]).members["0"].clone(),
+    );
     expect_test::expect![[r"
         0: 1-2 2-2
         a: 1-0 2-0
@@ -70,7 +76,13 @@ fn range_gives_runs_and_keeps_co_partitioned_topics_together() {
 #[test]
 fn uniform_balances_and_idles_who_is_too_many() {
     let five = input(
-        &[("a", &[1]), ("b", &[1]), ("c", &[1]), ("d", &[1]), ("e", &[1])],
+        &[
+            ("a", &[1]),
+            ("b", &[1]),
+            ("c", &[1]),
+            ("d", &[1]),
+            ("e", &[1]),
+        ],
         &[(1, 4)],
     );
     expect_test::expect![[r"

@@ -108,7 +108,9 @@ impl<'a> Balance<'a> {
                     .iter()
                     .filter(|(topic, _)| wish.topics.contains(topic))
                     .flat_map(move |(topic, partitions)| {
-                        partitions.iter().map(move |index| ((*topic, *index), member))
+                        partitions
+                            .iter()
+                            .map(move |index| ((*topic, *index), member))
                     })
             })
             .collect();

@@ -4,11 +4,12 @@ use super::{ClassicGroup, ClassicMember, ClassicState, ms, new_until};
 use crate::{
     CauseKind, GroupRecord, Kind, Name, Reply, RequestId,
     desk::Desk,
+    embedded,
     limits::{GROUP_ID_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, MEMBER_TEXT_BYTES_MAX, PROTOCOLS_MAX},
     reply::Joined,
     request::JoinGroup,
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use weir_types::ErrorCode;
 
@@ -58,7 +59,10 @@ impl Desk<'_> {
             self.classic().pending.remove(&join.member_id);
             return Err(ErrorCode::GroupMaxSizeReached);
         }
-        if !self.classic().supports(&join.protocol_type, &join.protocols) {
+        if !self
+            .classic()
+            .supports(&join.protocol_type, &join.protocols)
+        {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         if join.member_id.is_empty() {
@@ -126,9 +130,17 @@ impl Desk<'_> {
             ClassicState::PreparingRebalance
             | ClassicState::CompletingRebalance
             | ClassicState::Stable => {
-                let kind = if same { CauseKind::Joined } else { CauseKind::Subscription };
-                if group.state != ClassicState::PreparingRebalance || !same {
-                    self.note(kind, Some(&member_id), join.reason.clone());
+                let resubscribed =
+                    read(&group.members[&member_id].protocols) != read(&join.protocols);
+                // Who only follows the others into a rebalance is no cause of it.
+                if resubscribed {
+                    self.note(
+                        CauseKind::Subscription,
+                        Some(&member_id),
+                        join.reason.clone(),
+                    );
+                } else if group.state != ClassicState::PreparingRebalance {
+                    self.note(CauseKind::Joined, Some(&member_id), join.reason.clone());
                 }
                 self.update_member(request, &member_id, join);
                 self.rebalance_or_complete();
@@ -191,7 +203,11 @@ impl Desk<'_> {
     /// An eager member has nothing to read from its join on.
     fn stands(&mut self, id: &Name) {
         let now = self.now;
-        let eager = self.classic().members.get(id).is_some_and(ClassicMember::is_eager);
+        let eager = self
+            .classic()
+            .members
+            .get(id)
+            .is_some_and(ClassicMember::is_eager);
         if let Some(notebook) = self.live.notebook.as_mut().filter(|_| eager) {
             notebook.stands(id, now);
         }
@@ -257,12 +273,7 @@ impl Desk<'_> {
         self.rebalance_or_complete();
     }
 
-    fn fence_parked(
-        &mut self,
-        old: &Name,
-        joining: Option<RequestId>,
-        syncing: Option<RequestId>,
-    ) {
+    fn fence_parked(&mut self, old: &Name, joining: Option<RequestId>, syncing: Option<RequestId>) {
         if let Some(request) = joining {
             let reply = Joined::failed(ErrorCode::FencedInstanceId, old.clone());
             self.answer(request, Reply::Joined(reply));
@@ -274,7 +285,10 @@ impl Desk<'_> {
 
     /// Whether the durable group is a consumer group.
     pub(crate) fn is_consumer(&self) -> bool {
-        matches!(self.group().map(|group| &group.kind), Some(Kind::Consumer(_)))
+        matches!(
+            self.group().map(|group| &group.kind),
+            Some(Kind::Consumer(_))
+        )
     }
 }
 
@@ -309,14 +323,29 @@ impl ClassicGroup {
     }
 }
 
+/// The protocols and the topics that a member asks for; what it owns is left out.
+fn read(protocols: &[(Name, Bytes)]) -> Vec<(&Name, Option<BTreeSet<Name>>)> {
+    let topics = |bytes| embedded::subscription(bytes).map(|subscription| subscription.topics);
+    protocols
+        .iter()
+        .map(|(name, bytes)| (name, topics(bytes)))
+        .collect()
+}
+
 fn validate(join: &JoinGroup) -> Result<(), ErrorCode> {
     if !valid_id(&join.group) {
         return Err(ErrorCode::InvalidGroupId);
     }
     let instance = join.instance_id.as_ref().map_or(0, |id| id.len());
     let texts = [join.member_id.len(), instance, join.client.id.len()];
-    let blobs: usize = join.protocols.iter().map(|(name, blob)| name.len() + blob.len()).sum();
-    if texts.into_iter().any(|length| length > MEMBER_TEXT_BYTES_MAX)
+    let blobs: usize = join
+        .protocols
+        .iter()
+        .map(|(name, blob)| name.len() + blob.len())
+        .sum();
+    if texts
+        .into_iter()
+        .any(|length| length > MEMBER_TEXT_BYTES_MAX)
         || join.protocols.len() > PROTOCOLS_MAX
         || blobs > MEMBER_BLOB_BYTES_MAX
     {

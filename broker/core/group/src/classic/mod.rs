@@ -315,7 +315,10 @@ impl ClassicGroup {
     pub(crate) fn choose_protocol(&self) -> Option<Name> {
         let mut votes: BTreeMap<&Name, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let best = member.protocols.iter().find(|(name, _)| self.all_speak(name));
+            let best = member
+                .protocols
+                .iter()
+                .find(|(name, _)| self.all_speak(name));
             if let Some((name, _)) = best {
                 *votes.entry(name).or_default() += 1;
             }
@@ -355,7 +358,10 @@ impl ClassicGroup {
                 assert!(self.join_by.is_some(), "I-GRP-8: a join ends some day");
             }
             ClassicState::CompletingRebalance => {
-                assert!(self.sync_by.is_some(), "I-GRP-8: an assignment ends some day");
+                assert!(
+                    self.sync_by.is_some(),
+                    "I-GRP-8: an assignment ends some day"
+                );
                 assert!(!empty, "I-GRP-7: a group without members is empty");
             }
             ClassicState::Stable => {

@@ -47,7 +47,11 @@ impl Desk<'_> {
             ClassicState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
             ClassicState::CompletingRebalance => {
                 let leads = group.leader.as_ref() == Some(&sync.member_id);
-                if sync.assignments.iter().any(|(_, blob)| blob.len() > MEMBER_BLOB_BYTES_MAX) {
+                if sync
+                    .assignments
+                    .iter()
+                    .any(|(_, blob)| blob.len() > MEMBER_BLOB_BYTES_MAX)
+                {
                     return Err(ErrorCode::InvalidRequest);
                 }
                 self.park_sync(request, &sync.member_id);
@@ -123,7 +127,10 @@ impl Desk<'_> {
             protocol: group.protocol.clone(),
             assignment,
         };
-        let idle = self.shares().get(id).is_none_or(crate::Assignment::is_empty);
+        let idle = self
+            .shares()
+            .get(id)
+            .is_none_or(crate::Assignment::is_empty);
         if let Some(notebook) = &mut self.live.notebook {
             if idle {
                 notebook.forget(id);

@@ -106,11 +106,18 @@ pub fn encode(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
             (key, Some(body(event)))
         }
         GroupRecord::Deleted { group } => (head(kind::GROUP, group), None),
-        GroupRecord::SnapshotBegin { id } => (Vec::from([kind::SNAPSHOT_BEGIN, VERSION]), Some(body(id))),
-        GroupRecord::SnapshotEnd { id } => (Vec::from([kind::SNAPSHOT_END, VERSION]), Some(body(id))),
+        GroupRecord::SnapshotBegin { id } => {
+            (Vec::from([kind::SNAPSHOT_BEGIN, VERSION]), Some(body(id)))
+        }
+        GroupRecord::SnapshotEnd { id } => {
+            (Vec::from([kind::SNAPSHOT_END, VERSION]), Some(body(id)))
+        }
     };
     let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
-    assert!(bytes <= RECORD_BYTES_MAX, "the limits of requests bound every record");
+    assert!(
+        bytes <= RECORD_BYTES_MAX,
+        "the limits of requests bound every record"
+    );
     (key, value)
 }
 

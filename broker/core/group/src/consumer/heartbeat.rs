@@ -67,10 +67,10 @@ impl Desk<'_> {
             return Ok(());
         }
         if !joins {
-            return Err(match &self.live.classic {
-                Some(_) => (ErrorCode::GroupIdNotFound, "the group is a classic group"),
-                None => (ErrorCode::UnknownMemberId, "the group does not exist"),
-            });
+            // Kafka says GROUP_ID_NOT_FOUND here, which kills its client; with this the member of a
+            // group that was downgraded in its absence joins again.
+            let text = "there is no consumer group of that id";
+            return Err((ErrorCode::UnknownMemberId, text));
         }
         let classic = self.live.classic.as_ref();
         if classic.is_some_and(|classic| !classic.members.is_empty()) {
@@ -310,7 +310,10 @@ fn epoch_fits(member: &Member, beat: &ConsumerHeartbeat) -> Result<(), Refusal> 
     }
     let lost = beat.member_epoch == current.previous_epoch
         && beat.member_epoch < current.epoch
-        && beat.owned.as_ref().is_some_and(|owned| is_subset(owned, &current.assigned));
+        && beat
+            .owned
+            .as_ref()
+            .is_some_and(|owned| is_subset(owned, &current.assigned));
     if lost {
         return Ok(());
     }
@@ -321,14 +324,19 @@ fn epoch_fits(member: &Member, beat: &ConsumerHeartbeat) -> Result<(), Refusal> 
 
 fn is_subset(owned: &Assignment, assigned: &Assignment) -> bool {
     owned.iter().all(|(topic, partitions)| {
-        partitions.iter().all(|index| holds(assigned, *topic, *index))
+        partitions
+            .iter()
+            .all(|index| holds(assigned, *topic, *index))
     })
 }
 
 fn validate(beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
     let bad = |text| Err((ErrorCode::InvalidRequest, text));
     if !crate::classic::valid_id(&beat.group) {
-        return Err((ErrorCode::InvalidGroupId, "the group id is empty or too long"));
+        return Err((
+            ErrorCode::InvalidGroupId,
+            "the group id is empty or too long",
+        ));
     }
     let empty = |text: &Option<Name>| text.as_ref().is_some_and(|text| text.is_empty());
     if empty(&beat.instance_id) || empty(&beat.rack) {
@@ -341,9 +349,14 @@ fn validate(beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
         long(&beat.rack),
         beat.client.id.len(),
     ];
-    if texts.into_iter().any(|length| length > MEMBER_TEXT_BYTES_MAX)
+    if texts
+        .into_iter()
+        .any(|length| length > MEMBER_TEXT_BYTES_MAX)
         || long(&beat.pattern) > PATTERN_BYTES_MAX
-        || beat.topics.as_ref().is_some_and(|topics| topics.len() > SUBSCRIPTION_TOPICS_MAX)
+        || beat
+            .topics
+            .as_ref()
+            .is_some_and(|topics| topics.len() > SUBSCRIPTION_TOPICS_MAX)
     {
         return bad("an id, the pattern or the list of topics is too long");
     }
@@ -355,7 +368,10 @@ fn validate(beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
             if beat.owned.as_ref().is_none_or(|owned| !owned.is_empty()) {
                 return bad("a member that joins must own nothing and say so");
             }
-            let pattern = beat.pattern.as_ref().is_some_and(|pattern| !pattern.is_empty());
+            let pattern = beat
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| !pattern.is_empty());
             if beat.topics.as_ref().is_none_or(|topics| topics.is_empty()) && !pattern {
                 return bad("a member that joins must say which topics it wants");
             }
@@ -379,4 +395,3 @@ fn validate(beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
     }
     Ok(())
 }
-

@@ -71,7 +71,10 @@ pub(crate) fn wanted<'a>(
     meta: &'a MemberMeta,
     patterns: &'a Patterns,
 ) -> impl Iterator<Item = &'a Name> {
-    let matching = meta.pattern.as_ref().and_then(|pattern| patterns.get(pattern));
+    let matching = meta
+        .pattern
+        .as_ref()
+        .and_then(|pattern| patterns.get(pattern));
     let matching = matching.and_then(Option::as_ref).into_iter().flatten();
     meta.topics.iter().chain(matching)
 }

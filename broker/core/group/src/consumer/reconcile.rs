@@ -40,9 +40,9 @@ fn owns_any(owned: Option<&Assignment>, revoking: &Assignment) -> bool {
     let Some(owned) = owned else {
         return !revoking.is_empty();
     };
-    revoking.iter().any(|(topic, partitions)| {
-        partitions.iter().any(|index| holds(owned, *topic, *index))
-    })
+    revoking
+        .iter()
+        .any(|(topic, partitions)| partitions.iter().any(|index| holds(owned, *topic, *index)))
 }
 
 fn next(group: &ConsumerGroup, id: &Name, epoch: i32, owned: Option<&Assignment>) -> Current {

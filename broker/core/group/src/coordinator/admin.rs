@@ -105,7 +105,11 @@ impl Coordinator {
         let simple = self.groups.get(&id).map(|group| &group.kind) == Some(&Kind::Simple);
         let Some(classic) = classic else {
             return ClassicDescription {
-                error: if simple { ErrorCode::None } else { ErrorCode::GroupIdNotFound },
+                error: if simple {
+                    ErrorCode::None
+                } else {
+                    ErrorCode::GroupIdNotFound
+                },
                 group: id,
                 state: if simple { "Empty" } else { "Dead" },
                 protocol_type: none(),
@@ -115,15 +119,30 @@ impl Coordinator {
         };
         use crate::classic::ClassicState::Stable;
         let stable = classic.state == Stable;
-        let protocol = classic.protocol.clone().filter(|_| stable).unwrap_or_else(none);
-        let members = classic.members.iter().map(|(id, member)| ClassicMemberDescription {
-            member_id: id.clone(),
-            instance_id: member.instance_id.clone(),
-            client_id: member.client.id.clone(),
-            client_host: member.client.host.clone(),
-            metadata: if stable { member.subscription(&protocol) } else { Bytes::new() },
-            assignment: if stable { member.assignment.clone() } else { Bytes::new() },
-        });
+        let protocol = classic
+            .protocol
+            .clone()
+            .filter(|_| stable)
+            .unwrap_or_else(none);
+        let members = classic
+            .members
+            .iter()
+            .map(|(id, member)| ClassicMemberDescription {
+                member_id: id.clone(),
+                instance_id: member.instance_id.clone(),
+                client_id: member.client.id.clone(),
+                client_host: member.client.host.clone(),
+                metadata: if stable {
+                    member.subscription(&protocol)
+                } else {
+                    Bytes::new()
+                },
+                assignment: if stable {
+                    member.assignment.clone()
+                } else {
+                    Bytes::new()
+                },
+            });
         ClassicDescription {
             error: ErrorCode::None,
             group: id,

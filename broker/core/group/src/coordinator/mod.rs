@@ -77,7 +77,11 @@ impl Coordinator {
         };
         let mut out = coordinator.out();
         let mut unresolved = Vec::new();
-        let ids: Vec<Name> = coordinator.groups.iter().map(|(id, _)| id.clone()).collect();
+        let ids: Vec<Name> = coordinator
+            .groups
+            .iter()
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in ids {
             coordinator.turn(now, &id, &mut out, &mut unresolved, restore);
         }
@@ -129,7 +133,9 @@ impl Coordinator {
                 continue;
             };
             for member in classic.members.values_mut() {
-                for request in [member.joining.take(), member.syncing.take()].into_iter().flatten()
+                for request in [member.joining.take(), member.syncing.take()]
+                    .into_iter()
+                    .flatten()
                 {
                     effects.push(GroupEffect::Answer {
                         request,
@@ -188,8 +194,16 @@ impl Coordinator {
                 assert!(kept, "I-GRP-13: the timer of {id} is kept");
             }
         }
-        let timers = self.live.values().filter(|live| live.timer.is_some()).count();
-        assert_eq!(timers, self.timers.len(), "I-GRP-13: a timer belongs to a group");
+        let timers = self
+            .live
+            .values()
+            .filter(|live| live.timer.is_some())
+            .count();
+        assert_eq!(
+            timers,
+            self.timers.len(),
+            "I-GRP-13: a timer belongs to a group"
+        );
     }
 
     pub(crate) fn out(&self) -> Out {
@@ -266,7 +280,11 @@ impl Coordinator {
         let ids: Vec<Name> = self
             .groups
             .iter()
-            .filter(|(_, group)| group.consumer().is_some_and(|group| !group.members.is_empty()))
+            .filter(|(_, group)| {
+                group
+                    .consumer()
+                    .is_some_and(|group| !group.members.is_empty())
+            })
             .map(|(id, _)| id.clone())
             .collect();
         for id in ids {
@@ -386,7 +404,10 @@ fn restore(desk: &mut Desk<'_>) {
             members
         }
         Kind::Consumer(consumer) => {
-            let patterns = consumer.members.values().filter_map(|m| m.meta.pattern.clone());
+            let patterns = consumer
+                .members
+                .values()
+                .filter_map(|m| m.meta.pattern.clone());
             let patterns: Vec<Name> = patterns.collect();
             let members = consumer.members.len();
             for pattern in &patterns {

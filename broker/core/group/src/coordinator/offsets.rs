@@ -88,9 +88,8 @@ impl Desk<'_> {
                 ErrorCode::StaleMemberEpoch
             });
         }
-        let managed = commit.generation >= 0
-            || !commit.member_id.is_empty()
-            || commit.instance_id.is_some();
+        let managed =
+            commit.generation >= 0 || !commit.member_id.is_empty() || commit.instance_id.is_some();
         let Some(classic) = &self.live.classic else {
             // Nobody manages this group: its consumers choose their partitions themselves.
             return if commit.generation < 0 {
@@ -281,7 +280,9 @@ impl Coordinator {
         unresolved: &mut Vec<Name>,
     ) {
         let concerned = |group: &crate::Group| {
-            topics.iter().any(|(name, _)| group.offsets.contains_key(name))
+            topics
+                .iter()
+                .any(|(name, _)| group.offsets.contains_key(name))
         };
         let ids: Vec<Name> = self
             .groups
@@ -308,12 +309,7 @@ impl Coordinator {
     }
 
     /// Looks through the committed offsets when it is time, a part of them a step.
-    pub(super) fn expire_offsets(
-        &mut self,
-        now: Now,
-        out: &mut Out,
-        unresolved: &mut Vec<Name>,
-    ) {
+    pub(super) fn expire_offsets(&mut self, now: Now, out: &mut Out, unresolved: &mut Vec<Name>) {
         if self.expire_at > now.tick {
             return;
         }

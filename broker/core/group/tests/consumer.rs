@@ -1,0 +1,602 @@
+//! The consumer protocol (KIP-848) by script. Invariants I-GRP-1 to I-GRP-6, I-GRP-12 and
+//! I-GRP-13 are asserted after each line.
+
+mod common;
+
+use common::{check, check_with};
+use expect_test::expect;
+use weir_group::{GroupConfig, MigrationPolicy};
+
+#[test]
+fn two_share_and_who_keeps_does_not_stop() {
+    check(
+        "hb g a
+         at 2000
+         hb g b
+         hb g a epoch=1 own=t:0,1,2,3
+         hb g b epoch=2 own=none
+         at 2500
+         hb g a epoch=1 own=t:0,1
+         hb g b epoch=2
+         hb g b epoch=2 own=t:2,3
+         commit g b gen=2 t-2=4
+         commit g b gen=1 t-2=5
+         fetch g b epoch=2
+         fetch g b epoch=1
+         at 5000
+         hb g b epoch=-1
+         hb g a epoch=2
+         show g
+         history g
+         hb g a epoch=-1
+         describe-consumer g",
+        expect![[r#"
+            hb g a
+              a: epoch 1 t:0,1,2,3
+            at 2000
+            hb g b
+              b: epoch 2 none
+            hb g a epoch=1 own=t:0,1,2,3
+              a: epoch 1 t:0,1
+            hb g b epoch=2 own=none
+              b: epoch 2 same
+            at 2500
+            hb g a epoch=1 own=t:0,1
+              a: epoch 2 t:0,1
+            hb g b epoch=2
+              b: epoch 2 t:2,3
+            hb g b epoch=2 own=t:2,3
+              b: epoch 2 same
+            commit g b gen=2 t-2=4
+              b: t-2 NONE
+            commit g b gen=1 t-2=5
+              b: t-2 STALE_MEMBER_EPOCH
+            fetch g b epoch=2
+              b: fetched [t-2=4 ""]
+            fetch g b epoch=1
+              b: STALE_MEMBER_EPOCH
+            at 5000
+            hb g b epoch=-1
+              b: epoch -1 same
+            hb g a epoch=2
+              a: epoch 3 t:0,1,2,3
+            show g
+              Stable epoch 3 target 3
+                a epoch 3 Stable has t:0,1,2,3 gives none wants t:0,1,2,3
+            history g
+              #1 at 0 for 0 ms, epoch 1: 0 Joined a
+                 [] -> [a]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> a
+                 t-3: - -> a
+              #2 at 2000 for 500 ms, epoch 2: 2000 Joined b
+                 [a] -> [a b]
+                 t-2: a -> b
+                 t-3: a -> b
+                 b stood still for 500 ms
+              #3 at 5000 for 0 ms, epoch 3: 5000 Left b
+                 [a b] -> [a]
+                 t-2: b -> a
+                 t-3: b -> a
+            hb g a epoch=-1
+              a: epoch -1 same
+            describe-consumer g
+              g: ConsumersDescribed([ConsumerDescription { error: None, group: "g", state: "Empty", epoch: 4, assignment_epoch: 4, assignor: "uniform", members: [] }])
+        "#]],
+    );
+}
+
+#[test]
+fn epochs_fence() {
+    check(
+        "hb g a
+         hb g a epoch=2
+         hb g a epoch=5
+         hb g b epoch=1
+         hb none b epoch=1
+         at 2000
+         hb g b
+         hb g a epoch=1 own=t:0,1
+         hb g a epoch=1 own=t:0,1
+         hb g a epoch=1 own=t:0,1,2
+         hb g a
+         hb g a epoch=-3
+         hb g a epoch=2 assignor=best
+         hb g a epoch=0 own=t:0
+         hb g a epoch=-2",
+        expect![[r#"
+            hb g a
+              a: epoch 1 t:0,1,2,3
+            hb g a epoch=2
+              a: FENCED_MEMBER_EPOCH the member's epoch is not the one the coordinator knows; it must give up its partitions and join again
+            hb g a epoch=5
+              a: FENCED_MEMBER_EPOCH the member's epoch is not the one the coordinator knows; it must give up its partitions and join again
+            hb g b epoch=1
+              b: UNKNOWN_MEMBER_ID the group has no such member
+            hb none b epoch=1
+              b: UNKNOWN_MEMBER_ID there is no consumer group of that id
+            at 2000
+            hb g b
+              b: epoch 2 none
+            hb g a epoch=1 own=t:0,1
+              a: epoch 2 t:0,1
+            hb g a epoch=1 own=t:0,1
+              a: epoch 2 t:0,1
+            hb g a epoch=1 own=t:0,1,2
+              a: FENCED_MEMBER_EPOCH the member's epoch is not the one the coordinator knows; it must give up its partitions and join again
+            hb g a
+              a: epoch 2 t:0,1
+            hb g a epoch=-3
+              a: INVALID_REQUEST the member epoch is none
+            hb g a epoch=2 assignor=best
+              a: UNSUPPORTED_ASSIGNOR the assignors are uniform and range
+            hb g a epoch=0 own=t:0
+              a: INVALID_REQUEST a member that joins must own nothing and say so
+            hb g a epoch=-2
+              a: INVALID_REQUEST only a member with an instance id can leave to come back
+        "#]],
+    );
+}
+
+#[test]
+fn silence_and_slow_revocation_cost_the_membership() {
+    check(
+        "hb g a rebalance=5000
+         at 2000
+         hb g b
+         hb g a epoch=1
+         at 4000
+         hb g a epoch=1
+         at 7001
+         hb g a epoch=1
+         hb g b epoch=2
+         at 52002
+         hb g b epoch=3
+         show g
+         history g",
+        expect![[r#"
+            hb g a rebalance=5000
+              a: epoch 1 t:0,1,2,3
+            at 2000
+            hb g b
+              b: epoch 2 none
+            hb g a epoch=1
+              a: epoch 1 t:0,1
+            at 4000
+            hb g a epoch=1
+              a: epoch 1 same
+            at 7001
+            hb g a epoch=1
+              a: UNKNOWN_MEMBER_ID the group has no such member
+            hb g b epoch=2
+              b: epoch 3 t:0,1,2,3
+            at 52002
+            hb g b epoch=3
+              b: UNKNOWN_MEMBER_ID the group has no such member
+            show g
+              Empty epoch 4 target 4
+            history g
+              #1 at 0 for 0 ms, epoch 1: 0 Joined a
+                 [] -> [a]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> a
+                 t-3: - -> a
+              #2 at 2000 for 5001 ms, epoch 3: 2000 Joined b, 7000 TimedOut a
+                 [a] -> [b]
+                 t-0: a -> b
+                 t-1: a -> b
+                 t-2: a -> b
+                 t-3: a -> b
+                 b stood still for 5001 ms
+              #3 at 52001 for 0 ms, epoch 4: 52001 TimedOut b
+                 [b] -> []
+                 t-0: b -> -
+                 t-1: b -> -
+                 t-2: b -> -
+                 t-3: b -> -
+        "#]],
+    );
+}
+
+#[test]
+fn static_members_come_back_to_what_they_had() {
+    check(
+        "hb g a instance=i
+         hb g x instance=i
+         hb g a instance=i epoch=-2
+         at 3000
+         hb g x instance=i
+         hb g a instance=i epoch=1
+         hb g x epoch=1
+         hb g x instance=i epoch=-2
+         at 60000
+         show g
+         history g",
+        expect![[r#"
+            hb g a instance=i
+              a: epoch 1 t:0,1,2,3
+            hb g x instance=i
+              x: UNRELEASED_INSTANCE_ID another member has this instance id and has not left
+            hb g a instance=i epoch=-2
+              a: epoch -2 same
+            at 3000
+            hb g x instance=i
+              x: epoch 1 t:0,1,2,3
+            hb g a instance=i epoch=1
+              a: FENCED_INSTANCE_ID another member took over this instance id
+            hb g x epoch=1
+              x: epoch 1 same
+            hb g x instance=i epoch=-2
+              x: epoch -2 same
+            at 60000
+            show g
+              Empty epoch 2 target 2
+            history g
+              #1 at 0 for 0 ms, epoch 1: 0 Joined a
+                 [] -> [a]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> a
+                 t-3: - -> a
+              #2 at 3000 for 0 ms, epoch 1: 3000 Joined x
+                 [a] -> [x]
+                 t-0: a -> x
+                 t-1: a -> x
+                 t-2: a -> x
+                 t-3: a -> x
+              #3 at 48000 for 0 ms, epoch 2: 48000 TimedOut x
+                 [x] -> []
+                 t-0: x -> -
+                 t-1: x -> -
+                 t-2: x -> -
+                 t-3: x -> -
+        "#]],
+    );
+}
+
+#[test]
+fn patterns_and_new_partitions_change_the_target() {
+    check(
+        "hb g a pattern=t
+         topics t=4 t2=1 u=2
+         at 1000
+         hb g a epoch=1
+         at 3000
+         topics t=6 t2=1 u=2
+         hb g a epoch=3
+         at 5000
+         hb g a epoch=4 pattern= topics=u
+         hb g a epoch=4 own=none
+         topics t=6 u=2
+         at 7000
+         hb g a epoch=5 pattern=t topics=
+         at 8000
+         hb g a epoch=5
+         restart
+         history g
+         show g",
+        expect![[r#"
+            hb g a pattern=t
+              a: epoch 1 none
+            topics t=4 t2=1 u=2
+            at 1000
+            hb g a epoch=1
+              a: epoch 3 t:0,1,2,3;t2:0
+            at 3000
+            topics t=6 t2=1 u=2
+            hb g a epoch=3
+              a: epoch 4 t:0,1,2,3,4,5;t2:0
+            at 5000
+            hb g a epoch=4 pattern= topics=u
+              a: epoch 4 none
+            hb g a epoch=4 own=none
+              a: epoch 5 u:0,1
+            topics t=6 u=2
+            at 7000
+            hb g a epoch=5 pattern=t topics=
+              a: epoch 5 none
+            at 8000
+            hb g a epoch=5
+              a: epoch 5 same
+            restart
+            history g
+              #1 at 0 for 0 ms, epoch 1: 0 Joined a (t)
+                 [] -> [a]
+              #2 at 0 for 1000 ms, epoch 3: 0 PartitionsAdded, 0 PartitionsAdded
+                 [a] -> [a]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> a
+                 t-3: - -> a
+                 t2-0: - -> a
+                 a stood still for 1000 ms
+              #3 at 3000 for 0 ms, epoch 4: 3000 PartitionsAdded
+                 [a] -> [a]
+                 t-4: - -> a
+                 t-5: - -> a
+              #4 at 5000 for 0 ms, epoch 5: 5000 Subscription a
+                 [a] -> [a]
+                 t-0: a -> -
+                 t-1: a -> -
+                 t-2: a -> -
+                 t-3: a -> -
+                 t-4: a -> -
+                 t-5: a -> -
+                 t2-0: a -> -
+                 u-0: - -> a
+                 u-1: - -> a
+            show g
+              Reconciling epoch 6 target 6
+                a epoch 5 Unrevoked has none gives u:0,1 wants t:0,1,2,3,4,5
+        "#]],
+    );
+}
+
+#[test]
+fn range_is_chosen_by_most() {
+    check(
+        "hb g a topics=t,u assignor=range
+         at 2000
+         hb g b topics=t,u assignor=range
+         hb g a epoch=1 own=t:0,1;u:0
+         hb g b epoch=2
+         show g",
+        expect![[r#"
+            hb g a topics=t,u assignor=range
+              a: epoch 1 t:0,1,2,3;u:0,1
+            at 2000
+            hb g b topics=t,u assignor=range
+              b: epoch 2 none
+            hb g a epoch=1 own=t:0,1;u:0
+              a: epoch 2 t:0,1;u:0
+            hb g b epoch=2
+              b: epoch 2 t:2,3;u:1
+            show g
+              Stable epoch 2 target 2
+                a epoch 2 Stable has t:0,1;u:0 gives none wants t:0,1;u:0
+                b epoch 2 Stable has t:2,3;u:1 gives none wants t:2,3;u:1
+        "#]],
+    );
+}
+
+#[test]
+fn a_group_moves_between_the_protocols_while_members_run() {
+    check(
+        "join g a
+         join g b
+         at 6000
+         sync g a gen=1 give=a=t:0,1|b=t:2,3
+         sync g b gen=1
+         at 10000
+         hb g c
+         show g
+         beat g a gen=1
+         join g a owned=t:0,1
+         sync g a gen=2
+         beat g b gen=1
+         join g b owned=t:2,3
+         sync g b gen=1
+         join g b owned=t:2
+         sync g b gen=2
+         hb g c epoch=2
+         beat g a gen=2
+         show g
+         commit g a gen=2 t-0=3
+         commit g a gen=1 t-0=3
+         at 12000
+         leave g a
+         at 13000
+         beat g b gen=2
+         join g b owned=t:2
+         sync g b gen=3
+         hb g c epoch=2
+         hb g c epoch=3 own=t:0,3
+         beat g b gen=3
+         at 14000
+         hb g c epoch=-1
+         show g
+         beat g b gen=4
+         join g b
+         sync g b gen=5 give=b=t:0,1,2,3
+         fetch g
+         history g",
+        expect![[r#"
+            join g a
+            join g b
+            at 6000
+              a: joined as a generation 1 range leader a [a b]
+              b: joined as b generation 1 range leader a []
+            sync g a gen=1 give=a=t:0,1|b=t:2,3
+              a: synced t:0,1
+            sync g b gen=1
+              b: synced t:2,3
+            at 10000
+            hb g c
+              c: epoch 2 none
+            show g
+              Reconciling epoch 2 target 2
+                a (classic) epoch 1 Stable has t:0,1 gives none wants t:0,1
+                b (classic) epoch 1 Stable has t:2,3 gives none wants t:2
+                c epoch 2 Unreleased has none gives none wants t:3
+            beat g a gen=1
+              a: alive REBALANCE_IN_PROGRESS
+            join g a owned=t:0,1
+              a: joined as a generation 2 range leader - []
+            sync g a gen=2
+              a: synced t:0,1
+            beat g b gen=1
+              b: alive REBALANCE_IN_PROGRESS
+            join g b owned=t:2,3
+              b: joined as b generation 1 range leader - []
+            sync g b gen=1
+              b: synced t:2
+            join g b owned=t:2
+              b: joined as b generation 2 range leader - []
+            sync g b gen=2
+              b: synced t:2
+            hb g c epoch=2
+              c: epoch 2 t:3
+            beat g a gen=2
+              a: alive NONE
+            show g
+              Stable epoch 2 target 2
+                a (classic) epoch 2 Stable has t:0,1 gives none wants t:0,1
+                b (classic) epoch 2 Stable has t:2 gives none wants t:2
+                c epoch 2 Stable has t:3 gives none wants t:3
+            commit g a gen=2 t-0=3
+              a: t-0 NONE
+            commit g a gen=1 t-0=3
+              a: t-0 ILLEGAL_GENERATION
+            at 12000
+            leave g a
+              a: left [a NONE]
+            at 13000
+            beat g b gen=2
+              b: alive REBALANCE_IN_PROGRESS
+            join g b owned=t:2
+              b: joined as b generation 3 range leader - []
+            sync g b gen=3
+              b: synced t:0,2
+            hb g c epoch=2
+              c: epoch 3 t:1,3
+            hb g c epoch=3 own=t:0,3
+              c: epoch 3 same
+            beat g b gen=3
+              b: alive NONE
+            at 14000
+            hb g c epoch=-1
+              c: epoch -1 same
+            show g
+              classic generation 4 [b t:0,2]
+            beat g b gen=4
+              b: alive REBALANCE_IN_PROGRESS
+            join g b
+              b: joined as b generation 5 range leader b [b]
+            sync g b gen=5 give=b=t:0,1,2,3
+              b: synced t:0,1,2,3
+            fetch g
+              g: fetched [t-0=3 ""]
+            history g
+              #1 at 0 for 6000 ms, epoch 1: 0 Joined a, 0 Joined b
+                 [] -> [a b]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> b
+                 t-3: - -> b
+                 a stood still for 6000 ms
+                 b stood still for 6000 ms
+              #2 at 10000 for 0 ms, epoch 2: 10000 ProtocolChanged, 10000 Joined c
+                 [a b] -> [a b c]
+                 t-3: b -> c
+              #3 at 12000 for 1000 ms, epoch 3: 12000 Left a
+                 [a b c] -> [b c]
+                 t-0: a -> b
+                 t-1: a -> c
+              #4 at 14000 for 0 ms, epoch 5: 14000 Left c, 14000 ProtocolChanged
+                 [b c] -> [b]
+                 t-1: c -> b
+                 t-3: c -> b
+        "#]],
+    );
+}
+
+#[test]
+fn protocols_do_not_mix_where_the_policy_forbids_it() {
+    let config = GroupConfig {
+        migration: MigrationPolicy::Disabled,
+        ..GroupConfig::default()
+    };
+    check_with(
+        config,
+        "join g a
+         at 3000
+         sync g a gen=1 give=a=t:0
+         hb g b
+         hb g b epoch=1
+         hb h a
+         join h b type=connect
+         delete h
+         hb h a epoch=-1
+         join h b
+         at 6000
+         show h
+         sync h b gen=2 give=b=t:0
+         show h",
+        expect![[r#"
+            join g a
+            at 3000
+              a: joined as a generation 1 range leader a [a]
+            sync g a gen=1 give=a=t:0
+              a: synced t:0
+            hb g b
+              b: GROUP_ID_NOT_FOUND the group is a classic group and cannot be upgraded
+            hb g b epoch=1
+              b: UNKNOWN_MEMBER_ID there is no consumer group of that id
+            hb h a
+              a: epoch 1 t:0,1,2,3
+            join h b type=connect
+              b: INCONSISTENT_GROUP_PROTOCOL id=
+            delete h
+              h: Deleted([("h", NonEmptyGroup)])
+            hb h a epoch=-1
+              a: epoch -1 same
+            join h b
+            at 6000
+              b: joined as b generation 3 range leader b [b]
+            show h
+              classic generation 2 []
+            sync h b gen=2 give=b=t:0
+              b: ILLEGAL_GENERATION
+            show h
+              classic generation 2 []
+        "#]],
+    );
+}
+
+#[test]
+fn a_snapshot_says_everything_again() {
+    check(
+        "hb g a
+         commit g a gen=1 t-0=3
+         join c x
+         at 3000
+         sync c x gen=1 give=x=u:0
+         snapshot
+         at 4000
+         restart
+         show g
+         show c
+         history g",
+        expect![[r#"
+            hb g a
+              a: epoch 1 t:0,1,2,3
+            commit g a gen=1 t-0=3
+              a: t-0 NONE
+            join c x
+            at 3000
+              x: joined as x generation 1 range leader x [x]
+            sync c x gen=1 give=x=u:0
+              x: synced u:0
+            snapshot
+              snapshot in writes WriteId(4) to WriteId(4)
+            at 4000
+            restart
+            show g
+              Stable epoch 1 target 1
+                a epoch 1 Stable has t:0,1,2,3 gives none wants t:0,1,2,3
+            show c
+              classic generation 1 [x u:0]
+            history g
+              #1 at 0 for 0 ms, epoch 1: 0 Joined a
+                 [] -> [a]
+                 t-0: - -> a
+                 t-1: - -> a
+                 t-2: - -> a
+                 t-3: - -> a
+              #2 at 4000 for 0 ms, epoch 1: 4000 CoordinatorMoved
+                 [a] -> [a]
+        "#]],
+    );
+}
