@@ -115,6 +115,9 @@ impl Desk<'_> {
 
     /// The end of a turn: a rebalance that is over is written down.
     pub(crate) fn finish(&mut self) {
+        if self.live.notebook.is_none() {
+            return;
+        }
         self.observe();
         let epoch = match (&self.live.classic, self.consumer()) {
             (Some(classic), _) => match classic.state {

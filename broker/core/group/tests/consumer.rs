@@ -1,5 +1,5 @@
 //! The consumer protocol (KIP-848) by script. Invariants I-GRP-1 to I-GRP-6, I-GRP-12 and
-//! I-GRP-13 are asserted after each line.
+//! I-GRP-13 are asserted after each line; I-GRP-17 stands in the scripts.
 
 mod common;
 
@@ -9,28 +9,7 @@ use weir_group::{GroupConfig, MigrationPolicy};
 
 #[test]
 fn two_share_and_who_keeps_does_not_stop() {
-    check(
-        "hb g a
-         at 2000
-         hb g b
-         hb g a epoch=1 own=t:0,1,2,3
-         hb g b epoch=2 own=none
-         at 2500
-         hb g a epoch=1 own=t:0,1
-         hb g b epoch=2
-         hb g b epoch=2 own=t:2,3
-         commit g b gen=2 t-2=4
-         commit g b gen=1 t-2=5
-         fetch g b epoch=2
-         fetch g b epoch=1
-         at 5000
-         hb g b epoch=-1
-         hb g a epoch=2
-         show g
-         history g
-         hb g a epoch=-1
-         describe-consumer g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a
               a: epoch 1 t:0,1,2,3
             at 2000
@@ -83,29 +62,12 @@ fn two_share_and_who_keeps_does_not_stop() {
               a: epoch -1 same
             describe-consumer g
               g: ConsumersDescribed([ConsumerDescription { error: None, group: "g", state: "Empty", epoch: 4, assignment_epoch: 4, assignor: "uniform", members: [] }])
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
 fn epochs_fence() {
-    check(
-        "hb g a
-         hb g a epoch=2
-         hb g a epoch=5
-         hb g b epoch=1
-         hb none b epoch=1
-         at 2000
-         hb g b
-         hb g a epoch=1 own=t:0,1
-         hb g a epoch=1 own=t:0,1
-         hb g a epoch=1 own=t:0,1,2
-         hb g a
-         hb g a epoch=-3
-         hb g a epoch=2 assignor=best
-         hb g a epoch=0 own=t:0
-         hb g a epoch=-2",
-        expect![[r#"
+    check(expect![[r#"
             hb g a
               a: epoch 1 t:0,1,2,3
             hb g a epoch=2
@@ -135,27 +97,12 @@ fn epochs_fence() {
               a: INVALID_REQUEST a member that joins must own nothing and say so
             hb g a epoch=-2
               a: INVALID_REQUEST only a member with an instance id can leave to come back
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
 fn silence_and_slow_revocation_cost_the_membership() {
-    check(
-        "hb g a rebalance=5000
-         at 2000
-         hb g b
-         hb g a epoch=1
-         at 4000
-         hb g a epoch=1
-         at 7001
-         hb g a epoch=1
-         hb g b epoch=2
-         at 52002
-         hb g b epoch=3
-         show g
-         history g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a rebalance=5000
               a: epoch 1 t:0,1,2,3
             at 2000
@@ -196,25 +143,12 @@ fn silence_and_slow_revocation_cost_the_membership() {
                  t-1: b -> -
                  t-2: b -> -
                  t-3: b -> -
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
 fn static_members_come_back_to_what_they_had() {
-    check(
-        "hb g a instance=i
-         hb g x instance=i
-         hb g a instance=i epoch=-2
-         at 3000
-         hb g x instance=i
-         hb g a instance=i epoch=1
-         hb g x epoch=1
-         hb g x instance=i epoch=-2
-         at 60000
-         show g
-         history g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a instance=i
               a: epoch 1 t:0,1,2,3
             hb g x instance=i
@@ -252,32 +186,12 @@ fn static_members_come_back_to_what_they_had() {
                  t-1: x -> -
                  t-2: x -> -
                  t-3: x -> -
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
 fn patterns_and_new_partitions_change_the_target() {
-    check(
-        "hb g a pattern=t
-         topics t=4 t2=1 u=2
-         at 1000
-         hb g a epoch=1
-         at 3000
-         topics t=6 t2=1 u=2
-         hb g a epoch=3
-         at 5000
-         hb g a epoch=4 pattern= topics=u
-         hb g a epoch=4 own=none
-         topics t=6 u=2
-         at 7000
-         hb g a epoch=5 pattern=t topics=
-         at 8000
-         hb g a epoch=5
-         restart
-         history g
-         show g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a pattern=t
               a: epoch 1 none
             topics t=4 t2=1 u=2
@@ -330,20 +244,12 @@ fn patterns_and_new_partitions_change_the_target() {
             show g
               Reconciling epoch 6 target 6
                 a epoch 5 Unrevoked has none gives u:0,1 wants t:0,1,2,3,4,5
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
 fn range_is_chosen_by_most() {
-    check(
-        "hb g a topics=t,u assignor=range
-         at 2000
-         hb g b topics=t,u assignor=range
-         hb g a epoch=1 own=t:0,1;u:0
-         hb g b epoch=2
-         show g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a topics=t,u assignor=range
               a: epoch 1 t:0,1,2,3;u:0,1
             at 2000
@@ -357,149 +263,133 @@ fn range_is_chosen_by_most() {
               Stable epoch 2 target 2
                 a epoch 2 Stable has t:0,1;u:0 gives none wants t:0,1;u:0
                 b epoch 2 Stable has t:2,3;u:1 gives none wants t:2,3;u:1
-        "#]],
-    );
+        "#]]);
 }
 
 #[test]
-fn a_group_moves_between_the_protocols_while_members_run() {
-    check(
-        "join g a
-         join g b
-         at 6000
-         sync g a gen=1 give=a=t:0,1|b=t:2,3
-         sync g b gen=1
-         at 10000
-         hb g c
-         show g
-         beat g a gen=1
-         join g a owned=t:0,1
-         sync g a gen=2
-         beat g b gen=1
-         join g b owned=t:2,3
-         sync g b gen=1
-         join g b owned=t:2
-         sync g b gen=2
-         hb g c epoch=2
-         beat g a gen=2
-         show g
-         commit g a gen=2 t-0=3
-         commit g a gen=1 t-0=3
-         at 12000
-         leave g a
-         at 13000
-         beat g b gen=2
-         join g b owned=t:2
-         sync g b gen=3
-         hb g c epoch=2
-         hb g c epoch=3 own=t:0,3
-         beat g b gen=3
-         at 14000
-         hb g c epoch=-1
-         show g
-         beat g b gen=4
-         join g b
-         sync g b gen=5 give=b=t:0,1,2,3
-         fetch g
-         history g",
-        expect![[r#"
-            join g a
-            join g b
-            at 6000
-              a: joined as a generation 1 range leader a [a b]
-              b: joined as b generation 1 range leader a []
-            sync g a gen=1 give=a=t:0,1|b=t:2,3
-              a: synced t:0,1
-            sync g b gen=1
-              b: synced t:2,3
-            at 10000
-            hb g c
-              c: epoch 2 none
-            show g
-              Reconciling epoch 2 target 2
-                a (classic) epoch 1 Stable has t:0,1 gives none wants t:0,1
-                b (classic) epoch 1 Stable has t:2,3 gives none wants t:2
-                c epoch 2 Unreleased has none gives none wants t:3
-            beat g a gen=1
-              a: alive REBALANCE_IN_PROGRESS
-            join g a owned=t:0,1
-              a: joined as a generation 2 range leader - []
-            sync g a gen=2
-              a: synced t:0,1
-            beat g b gen=1
-              b: alive REBALANCE_IN_PROGRESS
-            join g b owned=t:2,3
-              b: joined as b generation 1 range leader - []
-            sync g b gen=1
-              b: synced t:2
-            join g b owned=t:2
-              b: joined as b generation 2 range leader - []
-            sync g b gen=2
-              b: synced t:2
-            hb g c epoch=2
-              c: epoch 2 t:3
-            beat g a gen=2
-              a: alive NONE
-            show g
-              Stable epoch 2 target 2
-                a (classic) epoch 2 Stable has t:0,1 gives none wants t:0,1
-                b (classic) epoch 2 Stable has t:2 gives none wants t:2
-                c epoch 2 Stable has t:3 gives none wants t:3
-            commit g a gen=2 t-0=3
-              a: t-0 NONE
-            commit g a gen=1 t-0=3
-              a: t-0 ILLEGAL_GENERATION
-            at 12000
-            leave g a
-              a: left [a NONE]
-            at 13000
-            beat g b gen=2
-              b: alive REBALANCE_IN_PROGRESS
-            join g b owned=t:2
-              b: joined as b generation 3 range leader - []
-            sync g b gen=3
-              b: synced t:0,2
-            hb g c epoch=2
-              c: epoch 3 t:1,3
-            hb g c epoch=3 own=t:0,3
-              c: epoch 3 same
-            beat g b gen=3
-              b: alive NONE
-            at 14000
-            hb g c epoch=-1
-              c: epoch -1 same
-            show g
-              classic generation 4 [b t:0,2]
-            beat g b gen=4
-              b: alive REBALANCE_IN_PROGRESS
-            join g b
-              b: joined as b generation 5 range leader b [b]
-            sync g b gen=5 give=b=t:0,1,2,3
-              b: synced t:0,1,2,3
-            fetch g
-              g: fetched [t-0=3 ""]
-            history g
-              #1 at 0 for 6000 ms, epoch 1: 0 Joined a, 0 Joined b
-                 [] -> [a b]
-                 t-0: - -> a
-                 t-1: - -> a
-                 t-2: - -> b
-                 t-3: - -> b
-                 a stood still for 6000 ms
-                 b stood still for 6000 ms
-              #2 at 10000 for 0 ms, epoch 2: 10000 ProtocolChanged, 10000 Joined c
-                 [a b] -> [a b c]
-                 t-3: b -> c
-              #3 at 12000 for 1000 ms, epoch 3: 12000 Left a
-                 [a b c] -> [b c]
-                 t-0: a -> b
-                 t-1: a -> c
-              #4 at 14000 for 0 ms, epoch 5: 14000 Left c, 14000 ProtocolChanged
-                 [b c] -> [b]
-                 t-1: c -> b
-                 t-3: c -> b
-        "#]],
-    );
+fn a_classic_group_is_upgraded_while_members_run() {
+    check(expect![[r#"
+        join g a
+        join g b
+        at 6000
+          a: joined as a generation 1 range leader a [a b]
+          b: joined as b generation 1 range leader a []
+        sync g a gen=1 give=a=t:0,1|b=t:2,3
+          a: synced t:0,1
+        sync g b gen=1
+          b: synced t:2,3
+        at 10000
+        hb g c
+          c: epoch 2 none
+        show g
+          Reconciling epoch 2 target 2
+            a (classic) epoch 1 Stable has t:0,1 gives none wants t:0,1
+            b (classic) epoch 1 Stable has t:2,3 gives none wants t:2
+            c epoch 2 Unreleased has none gives none wants t:3
+        beat g a gen=1
+          a: alive REBALANCE_IN_PROGRESS
+        join g a owned=t:0,1
+          a: joined as a generation 2 range leader - []
+        sync g a gen=2
+          a: synced t:0,1
+        beat g b gen=1
+          b: alive REBALANCE_IN_PROGRESS
+        join g b owned=t:2,3
+          b: joined as b generation 1 range leader - []
+        sync g b gen=1
+          b: synced t:2
+        join g b owned=t:2
+          b: joined as b generation 2 range leader - []
+        sync g b gen=2
+          b: synced t:2
+        hb g c epoch=2
+          c: epoch 2 t:3
+        beat g a gen=2
+          a: alive NONE
+        show g
+          Stable epoch 2 target 2
+            a (classic) epoch 2 Stable has t:0,1 gives none wants t:0,1
+            b (classic) epoch 2 Stable has t:2 gives none wants t:2
+            c epoch 2 Stable has t:3 gives none wants t:3
+        commit g a gen=2 t-0=3
+          a: t-0 NONE
+        commit g a gen=1 t-0=3
+          a: t-0 ILLEGAL_GENERATION
+        history g
+          #1 at 0 for 6000 ms, epoch 1: 0 Joined a, 0 Joined b
+             [] -> [a b]
+             t-0: - -> a
+             t-1: - -> a
+             t-2: - -> b
+             t-3: - -> b
+             a stood still for 6000 ms
+             b stood still for 6000 ms
+          #2 at 10000 for 0 ms, epoch 2: 10000 ProtocolChanged, 10000 Joined c
+             [a b] -> [a b c]
+             t-3: b -> c
+    "#]]);
+}
+
+#[test]
+fn a_consumer_group_is_downgraded_when_its_last_new_member_leaves() {
+    check(expect![[r#"
+        hb g c
+          c: epoch 1 t:0,1,2,3
+        at 2000
+        join g b strict
+          b: MEMBER_ID_REQUIRED id=b
+        join g b strict
+          b: joined as b generation 2 range leader - []
+        sync g b gen=2
+          b: synced none
+        hb g c epoch=1 own=t:0,1
+          c: epoch 2 t:0,1
+        beat g b gen=2
+          b: alive REBALANCE_IN_PROGRESS
+        join g b
+          b: joined as b generation 2 range leader - []
+        sync g b gen=2
+          b: synced t:2,3
+        at 5000
+        join g a
+          a: joined as a generation 3 range leader - []
+        hb g c epoch=2
+          c: epoch 3 t:0,1
+        hb g c epoch=3 own=t:0,1
+          c: epoch 3 same
+        join g b owned=t:2,3
+          b: joined as b generation 2 range leader - []
+        beat g a gen=3
+          a: alive NONE
+        leave g a
+          a: left [a NONE]
+        at 12000
+        hb g c epoch=-1
+          c: epoch -1 same
+        show g
+          classic generation 5 [b t:2]
+        beat g b gen=5
+          b: alive REBALANCE_IN_PROGRESS
+        join g b
+          b: joined as b generation 6 range leader b [b]
+        sync g b gen=6 give=b=t:0,1,2,3
+          b: synced t:0,1,2,3
+        history g
+          #1 at 0 for 0 ms, epoch 1: 0 Joined c
+             [] -> [c]
+             t-0: - -> c
+             t-1: - -> c
+             t-2: - -> c
+             t-3: - -> c
+          #2 at 2000 for 0 ms, epoch 2: 2000 Joined b
+             [c] -> [b c]
+             t-2: c -> b
+             t-3: c -> b
+          #3 at 5000 for 7000 ms, epoch 6: 5000 Joined a, 5000 Left a, 12000 Left c, 12000 ProtocolChanged
+             [b c] -> [b]
+             t-0: c -> b
+             t-1: c -> b
+    "#]]);
 }
 
 #[test]
@@ -510,20 +400,6 @@ fn protocols_do_not_mix_where_the_policy_forbids_it() {
     };
     check_with(
         config,
-        "join g a
-         at 3000
-         sync g a gen=1 give=a=t:0
-         hb g b
-         hb g b epoch=1
-         hb h a
-         join h b type=connect
-         delete h
-         hb h a epoch=-1
-         join h b
-         at 6000
-         show h
-         sync h b gen=2 give=b=t:0
-         show h",
         expect![[r#"
             join g a
             at 3000
@@ -557,19 +433,7 @@ fn protocols_do_not_mix_where_the_policy_forbids_it() {
 
 #[test]
 fn a_snapshot_says_everything_again() {
-    check(
-        "hb g a
-         commit g a gen=1 t-0=3
-         join c x
-         at 3000
-         sync c x gen=1 give=x=u:0
-         snapshot
-         at 4000
-         restart
-         show g
-         show c
-         history g",
-        expect![[r#"
+    check(expect![[r#"
             hb g a
               a: epoch 1 t:0,1,2,3
             commit g a gen=1 t-0=3
@@ -597,6 +461,5 @@ fn a_snapshot_says_everything_again() {
                  t-3: - -> a
               #2 at 4000 for 0 ms, epoch 1: 4000 CoordinatorMoved
                  [a] -> [a]
-        "#]],
-    );
+        "#]]);
 }

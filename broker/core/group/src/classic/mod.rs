@@ -13,7 +13,7 @@ mod sync;
 pub(crate) use join::valid_id;
 
 use crate::{
-    Name, RequestId, TopicTable,
+    Assignment, Name, RequestId, TopicTable,
     embedded::{self, CONSUMER},
     history::Shares,
     limits::NEW_MEMBER_JOIN_TIMEOUT_MS,
@@ -224,18 +224,26 @@ impl ClassicGroup {
 
     /// Who has what, as far as it can be read.
     pub(crate) fn shares(&self, topics: &TopicTable) -> Shares {
-        let share = |member: &ClassicMember| {
-            if !self.of_consumers() {
-                return crate::Assignment::new();
-            }
-            embedded::assignment(&member.assignment)
-                .map(|partitions| embedded::by_id(&partitions, topics))
-                .unwrap_or_default()
-        };
         self.members
             .iter()
-            .map(|(id, member)| (id.clone(), share(member)))
+            .map(|(id, member)| (id.clone(), self.share(member, topics)))
             .collect()
+    }
+
+    /// What a member has, as far as it can be read.
+    fn share(&self, member: &ClassicMember, topics: &TopicTable) -> Assignment {
+        if !self.of_consumers() {
+            return Assignment::new();
+        }
+        embedded::assignment(&member.assignment)
+            .map(|partitions| embedded::by_id(&partitions, topics))
+            .unwrap_or_default()
+    }
+
+    /// Whether a member has nothing, though it could be told.
+    pub(crate) fn idles(&self, id: &Name, topics: &TopicTable) -> bool {
+        let member = self.members.get(id);
+        member.is_none_or(|member| self.share(member, topics).is_empty())
     }
 
     /// The topics its members read, if that can be told (KIP-496).

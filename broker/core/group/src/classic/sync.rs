@@ -127,10 +127,8 @@ impl Desk<'_> {
             protocol: group.protocol.clone(),
             assignment,
         };
-        let idle = self
-            .shares()
-            .get(id)
-            .is_none_or(crate::Assignment::is_empty);
+        let classic = self.live.classic.as_ref();
+        let idle = classic.is_none_or(|classic| classic.idles(id, self.topics));
         if let Some(notebook) = &mut self.live.notebook {
             if idle {
                 notebook.forget(id);

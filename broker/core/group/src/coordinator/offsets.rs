@@ -28,9 +28,9 @@ impl Desk<'_> {
             let length = part.metadata.as_ref().map_or(0, |text| text.len());
             let error = if length > self.config.offset_metadata_bytes_max {
                 ErrorCode::OffsetMetadataTooLarge
-            } else if part.offset.0 < -1 {
-                ErrorCode::InvalidCommitOffsetSize
-            } else if room == 0 && self.committed(&part.topic, part.partition).is_none() {
+            } else if part.offset.0 < -1
+                || room == 0 && self.committed(&part.topic, part.partition).is_none()
+            {
                 ErrorCode::InvalidCommitOffsetSize
             } else {
                 room = room.saturating_sub(1);

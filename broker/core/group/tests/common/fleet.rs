@@ -8,18 +8,18 @@ use weir_types::ErrorCode;
 
 /// One member.
 #[derive(Clone, Debug)]
-pub struct Consumer {
-    pub group: Name,
-    pub id: Name,
-    pub epoch: i32,
-    pub owned: Assignment,
-    pub topics: BTreeSet<Name>,
+pub(crate) struct Consumer {
+    pub(crate) group: Name,
+    pub(crate) id: Name,
+    pub(crate) epoch: i32,
+    pub(crate) owned: Assignment,
+    pub(crate) topics: BTreeSet<Name>,
     /// When it last heard from its coordinator.
-    pub heard: u64,
+    pub(crate) heard: u64,
 }
 
 impl Consumer {
-    pub fn new(group: &str, id: &str, topics: &[&str]) -> Self {
+    pub(crate) fn new(group: &str, id: &str, topics: &[&str]) -> Self {
         Self {
             group: group.into(),
             id: id.into(),
@@ -49,7 +49,7 @@ impl Consumer {
     }
 
     /// A heartbeat whose answer comes, or is lost on the way.
-    pub fn live(&mut self, world: &mut World, lost: bool) {
+    pub(crate) fn live(&mut self, world: &mut World, lost: bool) {
         let beat = self.beat(self.epoch);
         let asked = world.ask(&self.id.clone(), Request::ConsumerHeartbeat(beat));
         let mut answers = world.answers.iter();
@@ -80,7 +80,7 @@ impl Consumer {
     }
 
     /// Goodbye.
-    pub fn leave(&mut self, world: &mut World) {
+    pub(crate) fn leave(&mut self, world: &mut World) {
         if self.epoch > 0 {
             let beat = ConsumerHeartbeat {
                 topics: None,
@@ -96,7 +96,7 @@ impl Consumer {
 
 /// That no partition is read by two members of a group, by what they themselves believe.
 /// Who has not heard from its coordinator for so long that it may be fenced stops reading.
-pub fn no_two_owners<'a>(tick: u64, members: impl Iterator<Item = &'a Consumer>) {
+pub(crate) fn no_two_owners<'a>(tick: u64, members: impl Iterator<Item = &'a Consumer>) {
     let mut owners = BTreeMap::new();
     for member in members.filter(|member| tick - member.heard < 30_000) {
         for (topic, partitions) in &member.owned {
@@ -111,12 +111,12 @@ pub fn no_two_owners<'a>(tick: u64, members: impl Iterator<Item = &'a Consumer>)
 }
 
 /// How many partitions a member owns.
-pub fn load(member: &Consumer) -> usize {
+pub(crate) fn load(member: &Consumer) -> usize {
     member.owned.values().map(BTreeSet::len).sum()
 }
 
 /// Everybody heartbeats every `interval` ms, until `until`.
-pub fn run(world: &mut World, members: &mut [Consumer], interval: u64, until: u64) {
+pub(crate) fn run(world: &mut World, members: &mut [Consumer], interval: u64, until: u64) {
     while world.tick < until {
         let next = (world.tick + interval).min(until);
         world.until(next);

@@ -2,7 +2,7 @@
 //! the script; what is written counts as replicated at once unless the script holds it back.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod fleet;
+pub(crate) mod fleet;
 mod print;
 
 use bytes::Bytes;
@@ -20,17 +20,17 @@ use weir_group::{
 };
 use weir_types::{LeaderEpoch, Now, Offset, PartitionIndex, Tick, TimestampMs, TopicId};
 
-pub use print::{reply_text, share};
+use print::reply_text;
 
 /// The wall clock at tick 0.
-pub const WALL: i64 = 1_000_000;
+pub(crate) const WALL: i64 = 1_000_000;
 
 /// What a script acts on.
-pub struct World {
-    pub coordinator: Coordinator,
-    pub tick: u64,
-    pub topics: Arc<TopicTable>,
-    pub log: Vec<GroupRecord>,
+pub(crate) struct World {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) tick: u64,
+    pub(crate) topics: Arc<TopicTable>,
+    pub(crate) log: Vec<GroupRecord>,
     /// Members that were given their id.
     known: BTreeSet<String>,
     asked: BTreeMap<RequestId, String>,
@@ -38,26 +38,26 @@ pub struct World {
     wake_at: Option<Tick>,
     hold: bool,
     held: Vec<(WriteId, String)>,
-    pub out: String,
+    pub(crate) out: String,
     /// Answers of the last event, for drivers that are no scripts.
-    pub answers: Vec<(RequestId, Reply)>,
-    pub config: GroupConfig,
+    pub(crate) answers: Vec<(RequestId, Reply)>,
+    pub(crate) config: GroupConfig,
 }
 
-pub fn now(tick: u64) -> Now {
+pub(crate) fn now(tick: u64) -> Now {
     Now {
         tick: Tick(tick),
         wall: TimestampMs(WALL + tick as i64),
     }
 }
 
-pub fn topic_id(name: &str) -> TopicId {
+pub(crate) fn topic_id(name: &str) -> TopicId {
     let mut id = [0; 16];
     id[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
     TopicId(id)
 }
 
-pub fn table(topics: &[(&str, i32)]) -> Arc<TopicTable> {
+pub(crate) fn table(topics: &[(&str, i32)]) -> Arc<TopicTable> {
     Arc::new(TopicTable::new(topics.iter().map(|(name, partitions)| {
         let info = TopicInfo {
             id: topic_id(name),
@@ -67,17 +67,23 @@ pub fn table(topics: &[(&str, i32)]) -> Arc<TopicTable> {
     })))
 }
 
-pub fn check(script: &str, expected: Expect) {
-    check_with(GroupConfig::default(), script, expected);
+/// Plays a script and holds what comes out against it: lines at the margin are played, what each
+/// led to stands below it, indented.
+pub(crate) fn check(expected: Expect) {
+    check_with(GroupConfig::default(), expected);
 }
 
-pub fn check_with(config: GroupConfig, script: &str, expected: Expect) {
+pub(crate) fn check_with(config: GroupConfig, expected: Expect) {
     let mut world = World::new(config);
-    for line in script
+    let lines: Vec<&str> = expected
+        .data
         .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let margin = lines.iter().map(|line| indent(line)).min().unwrap_or(0);
+    for line in lines.into_iter().filter(|line| indent(line) == margin) {
+        let line = line.trim();
         writeln!(world.out, "{line}").unwrap();
         world.line(line);
     }
@@ -85,7 +91,7 @@ pub fn check_with(config: GroupConfig, script: &str, expected: Expect) {
 }
 
 impl World {
-    pub fn new(config: GroupConfig) -> Self {
+    pub(crate) fn new(config: GroupConfig) -> Self {
         let topics = table(&[("t", 4), ("u", 2)]);
         let mut effects = Vec::new();
         let coordinator = Coordinator::start(
@@ -116,14 +122,14 @@ impl World {
     }
 
     /// One event; everything that must hold is checked after it.
-    pub fn event(&mut self, event: GroupEvent) {
+    pub(crate) fn event(&mut self, event: GroupEvent) {
         let mut effects = Vec::new();
         self.coordinator.step(now(self.tick), event, &mut effects);
         self.coordinator.check();
         self.effects(effects);
     }
 
-    pub fn ask(&mut self, who: &str, request: Request) -> RequestId {
+    pub(crate) fn ask(&mut self, who: &str, request: Request) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.asked.insert(id, who.to_owned());
@@ -188,7 +194,7 @@ impl World {
     }
 
     /// Moves time on, with a tick whenever one was asked for.
-    pub fn until(&mut self, tick: u64) {
+    pub(crate) fn until(&mut self, tick: u64) {
         while let Some(wake) = self.wake_at.filter(|wake| wake.0 <= tick) {
             self.wake_at = None;
             self.tick = self.tick.max(wake.0);
@@ -198,7 +204,7 @@ impl World {
     }
 
     /// What the log tells is what is, by way of its bytes and by way of a snapshot.
-    pub fn check_log(&self) {
+    pub(crate) fn check_log(&self) {
         let mut replayed = Groups::default();
         for record in &self.log {
             let (key, value) = encode(record);
@@ -222,7 +228,7 @@ impl World {
     }
 
     /// Another coordinator takes over from the log.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.check_log();
         let mut groups = Groups::default();
         self.log.iter().for_each(|record| groups.apply(record));
@@ -244,7 +250,7 @@ impl World {
         self.effects(effects);
     }
 
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let line = Line { words: &words };
         match words[0] {
@@ -330,11 +336,24 @@ impl World {
                 by_hand: line.words.contains(&"by-hand"),
             }),
             "hb" => Request::ConsumerHeartbeat(heartbeat(group, member, line)),
+            word => self.request_about_offsets(word, group, member, line),
+        }
+    }
+
+    fn request_about_offsets(
+        &self,
+        word: &str,
+        group: Name,
+        member: Name,
+        line: &Line<'_>,
+    ) -> Request {
+        let name = line.words.get(2).copied().unwrap_or("");
+        match word {
             "commit" => Request::OffsetCommit(OffsetCommit {
                 group,
                 member_id: if name == "-" { "".into() } else { member },
-                instance_id,
-                generation,
+                instance_id: line.option("instance").map(Name::from),
+                generation: line.number("gen").unwrap_or(-1) as i32,
                 retention_ms: -1,
                 offsets: committed(line),
             }),
@@ -388,7 +407,7 @@ impl World {
     }
 }
 
-pub fn client(name: &str) -> Client {
+pub(crate) fn client(name: &str) -> Client {
     Client {
         id: name.into(),
         host: "/127.0.0.1".into(),
@@ -449,7 +468,7 @@ fn committed(line: &Line<'_>) -> Vec<CommitPartition> {
 }
 
 /// `t:0,1;u:0` as partitions; `none` as none.
-pub fn partitions_of(list: &str) -> Assignment {
+pub(crate) fn partitions_of(list: &str) -> Assignment {
     let topics = list
         .split(';')
         .filter(|part| !part.is_empty() && *part != "none");
@@ -482,7 +501,7 @@ fn given(list: &str) -> Vec<(Name, Bytes)> {
 }
 
 /// A consumer's assignment, version 0.
-pub fn assignment(topics: &BTreeMap<String, Vec<i32>>) -> Bytes {
+pub(crate) fn assignment(topics: &BTreeMap<String, Vec<i32>>) -> Bytes {
     let mut out = 0i16.to_be_bytes().to_vec();
     put_partitions(&mut out, topics);
     out.extend((-1i32).to_be_bytes());
@@ -500,7 +519,7 @@ fn put_partitions(out: &mut Vec<u8>, topics: &BTreeMap<String, Vec<i32>>) {
 }
 
 /// A consumer's subscription, version 1.
-pub fn subscription(topics: &[&str], owned: &Assignment) -> Bytes {
+pub(crate) fn subscription(topics: &[&str], owned: &Assignment) -> Bytes {
     let mut out = 1i16.to_be_bytes().to_vec();
     out.extend((topics.len() as i32).to_be_bytes());
     for topic in topics {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use weir_group::{Assignment, Kind, Name, Reply, TopicTable, embedded};
 
 /// `t:0,1;u:0`, or `none`.
-pub fn share(assignment: &Assignment, topics: &TopicTable) -> String {
+pub(crate) fn share(assignment: &Assignment, topics: &TopicTable) -> String {
     let parts: Vec<String> = assignment
         .iter()
         .map(|(id, partitions)| {
@@ -23,12 +23,12 @@ pub fn share(assignment: &Assignment, topics: &TopicTable) -> String {
     }
 }
 
-pub fn blob(bytes: &[u8], topics: &TopicTable) -> String {
+pub(crate) fn blob(bytes: &[u8], topics: &TopicTable) -> String {
     let read = embedded::assignment(bytes).unwrap_or_default();
     share(&embedded::by_id(&read, topics), topics)
 }
 
-pub fn reply_text(reply: &Reply, topics: &TopicTable) -> String {
+pub(crate) fn reply_text(reply: &Reply, topics: &TopicTable) -> String {
     let name = |name: &Option<Name>| name.as_deref().unwrap_or("-").to_owned();
     match reply {
         Reply::Refused { error, text } => format!("{} {text}", error.name()).trim_end().into(),
@@ -92,7 +92,7 @@ pub fn reply_text(reply: &Reply, topics: &TopicTable) -> String {
     }
 }
 
-pub fn show(world: &mut World, id: &str) {
+pub(crate) fn show(world: &mut World, id: &str) {
     let Some(group) = world.coordinator.groups().get(id) else {
         writeln!(world.out, "  no group").unwrap();
         return;
@@ -142,7 +142,7 @@ pub fn show(world: &mut World, id: &str) {
     world.out += &out;
 }
 
-pub fn history(world: &mut World, id: &str) {
+pub(crate) fn history(world: &mut World, id: &str) {
     let mut out = String::new();
     let group = world.coordinator.groups().get(id).unwrap();
     for event in group.history.values() {
