@@ -3,7 +3,7 @@
 //! step builds on it; an answer waits for the group's last write.
 
 use crate::{
-    Cause, CauseKind, Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable,
+    CauseKind, Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable,
     WriteId,
     classic::{ClassicGroup, ClassicState},
     group::ConsumerGroup,
@@ -168,15 +168,5 @@ impl Desk<'_> {
             }
         }
         self.live.notebook = Some(notebook);
-    }
-}
-
-/// A cause without a member, for groups that come up anew.
-pub(crate) const fn moved(now: Now) -> Cause {
-    Cause {
-        at: now.wall,
-        kind: CauseKind::CoordinatorMoved,
-        member: None,
-        reason: None,
     }
 }

@@ -45,7 +45,9 @@ pub enum GroupEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEffect {
     /// Append these records as one batch. If that fails, the coordinator must be resigned and
-    /// restored from the log: its state is ahead of it.
+    /// restored from the log: its state is ahead of it. A write may be large (a generation with
+    /// all its subscriptions, the offsets of a deleted topic): the internal topic's
+    /// `max.message.bytes` must leave room for it.
     Write {
         /// The number that answers refer to.
         write: WriteId,
@@ -56,7 +58,8 @@ pub enum GroupEffect {
     Answer {
         /// Which.
         request: RequestId,
-        /// Send it once this write is replicated; nothing: at once.
+        /// Send it once this write is replicated; nothing, or a number below the first that this
+        /// coordinator was given: at once.
         after: Option<WriteId>,
         /// With what.
         reply: Reply,

@@ -116,12 +116,12 @@ fn snapshots_go_on_while_others_commit() {
         *world.coordinator.groups(),
         "I-GRP-16: a snapshot tells everything"
     );
-    // A million commits take a snapshot now and then by themselves.
+    // Many commits take a snapshot now and then by themselves.
     world.out.clear();
-    for round in 0..45_000 {
+    for round in 0..25_000 {
         commit(&mut world, round % 50, round as i64);
     }
-    assert!(world.out.matches("snapshot in writes").count() >= 3);
+    assert!(world.out.matches("snapshot in writes").count() >= 2);
     assert!(world.coordinator.groups().records_since_snapshot() < 20_000);
 }
 

@@ -20,7 +20,11 @@ pub(crate) fn valid_id(id: &str) -> bool {
 
 impl Desk<'_> {
     /// JoinGroup, whatever the kind of the group. The answer may wait until everybody has joined.
-    pub(crate) fn join(&mut self, request: RequestId, join: JoinGroup) {
+    pub(crate) fn join(&mut self, request: RequestId, mut join: JoinGroup) {
+        // The frame they came in may be large: keep the subscriptions, not the frame.
+        for (_, subscription) in &mut join.protocols {
+            *subscription = Bytes::copy_from_slice(subscription);
+        }
         let member_id = join.member_id.clone();
         if let Err(error) = self.try_join(request, join) {
             self.answer(request, Reply::Joined(Joined::failed(error, member_id)));
@@ -43,8 +47,7 @@ impl Desk<'_> {
             // Nobody is in it: it becomes a classic group, with its offsets, and goes on counting.
             let generation = consumer.meta.epoch;
             self.live.sessions.clear();
-            let mut classic = ClassicGroup::new(generation);
-            classic.protocol_type = None;
+            let classic = ClassicGroup::new(generation);
             let meta = classic.meta(self.now.wall);
             self.live.classic = Some(classic);
             self.write_classic(meta);

@@ -9,9 +9,9 @@ use crate::{
     GroupConfig, GroupEffect, GroupEvent, GroupRecord, Groups, Kind, Name, Reply, Request,
     RequestId, TopicTable, WriteId,
     classic::ClassicGroup,
-    desk::{Desk, Out, Patterns, moved},
+    desk::{Desk, Out, Patterns},
     history::CauseKind,
-    limits::SNAPSHOT_RECORDS_MIN,
+    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_MIN},
     live::{Live, Session},
 };
 use alloc::{
@@ -82,8 +82,13 @@ impl Coordinator {
             .iter()
             .map(|(id, _)| id.clone())
             .collect();
-        for id in ids {
-            coordinator.turn(now, &id, &mut out, &mut unresolved, restore);
+        for some in ids.chunks(SNAPSHOT_GROUPS_PER_STEP) {
+            for id in some {
+                coordinator.turn(now, id, &mut out, &mut unresolved, restore);
+            }
+            // Not one huge batch for all groups.
+            coordinator.close(core::mem::take(&mut out), Vec::new(), effects);
+            out = coordinator.out();
         }
         coordinator.close(out, unresolved, effects);
         coordinator.wake(now, effects);
@@ -418,8 +423,7 @@ fn restore(desk: &mut Desk<'_>) {
         }
     };
     if members > 0 {
-        let cause = moved(desk.now);
-        desk.note(cause.kind, cause.member.as_ref(), cause.reason);
+        desk.note(CauseKind::CoordinatorMoved, None, None);
         if let Some(consumer) = desk.consumer()
             && !consumer.waits_for_patterns(desk.patterns)
             && desk.topics_hash() != consumer.meta.topics_hash
