@@ -355,7 +355,7 @@ pub fn decode_request(frame: Bytes) -> Result<(RequestHeader, Request), RequestE
     let body = header
         .read_rest(&mut reader, api.is_flexible(version))
         .and_then(|()| Request::decode(api, &mut reader, version))
-        .and_then(|body| at_end(&reader, api).map(|()| body));
+        .and_then(|body| at_request_end(&reader, api).map(|()| body));
     match body {
         Ok(body) => Ok((header, body)),
         Err(error) => Err(RequestError::Malformed { header, error }),
@@ -432,6 +432,16 @@ pub fn decode_any_response(
     let body = Response::decode(api, &mut reader, version)?;
     at_end(&reader, api)?;
     Ok((header.correlation_id, body))
+}
+
+/// librdkafka 2.16 leaves three bytes behind a Metadata request for all topics, which it sends for
+/// every subscription by pattern; Kafka does not look at them. Behind any other request they mean
+/// that it was misread.
+fn at_request_end(reader: &Reader, api: ApiKey) -> Result<(), DecodeError> {
+    match api {
+        ApiKey::Metadata => Ok(()),
+        api => at_end(reader, api),
+    }
 }
 
 fn at_end(reader: &Reader, api: ApiKey) -> Result<(), DecodeError> {

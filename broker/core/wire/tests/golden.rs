@@ -261,3 +261,22 @@ fn a_struct_that_may_be_null() {
     let request = DescribeTopicPartitionsRequest::default();
     assert_golden(&request, 0, "01000007d0ff00");
 }
+
+#[test]
+fn bytes_behind_a_metadata_request_are_passed_over_and_behind_others_refused() {
+    // From librdkafka 2.16: all topics, with the rest of a count that it forgot to take out.
+    let head = b"\x00\x03\x00\x0d\x00\x00\x00\x02\x00\x07rdkafka\x00";
+    let frame = [&head[..], &[0; 7]].concat();
+    let (_, request) = weir_wire::decode_request(frame.into()).unwrap();
+    let weir_wire::Request::Metadata(request) = request else {
+        panic!("not a Metadata request: {request:?}");
+    };
+    assert_eq!(request.topics, None);
+    // ListGroups, version 0, and a byte.
+    let frame = b"\x00\x10\x00\x00\x00\x00\x00\x02\x00\x00\x00";
+    let error = weir_wire::decode_request(bytes::Bytes::from_static(frame)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "malformed request: ListGroups.end: 1 bytes are left over behind it"
+    );
+}
