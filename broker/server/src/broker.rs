@@ -601,6 +601,7 @@ fn new_shard(
 ) -> Shard {
     let node = NodeConfig {
         statics: Arc::clone(&config.topic_defaults),
+        groups: config.groups.clone(),
         retention_check_interval_ms: config.retention_check_interval_ms,
         producer_expiration_ms: config.producer_expiration_ms,
         ..NodeConfig::new(id, config.shards, config.node_id)
@@ -646,6 +647,7 @@ fn front_config(config: &Config) -> FrontConfig {
         statics: Arc::clone(&config.topic_defaults),
         auto_create_topics: config.auto_create_topics,
         num_partitions: config.num_partitions,
+        offsets_partitions: config.offsets_partitions,
         log_dir: config.data.join("log").display().to_string(),
         broker_settings: config.settings.iter().map(setting).collect(),
         ..FrontConfig::new(config.shards, config.node_id)

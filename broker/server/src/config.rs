@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use weir_meta::StaticDefaults;
 use weir_net::{Limits, ListenError, Listener};
+use weir_node::{GroupConfig, MigrationPolicy};
 use weir_store::StoreConfig;
 use weir_types::{BrokerId, Role};
 
@@ -51,6 +52,10 @@ pub struct Config {
     pub auto_create_topics: bool,
     /// Defaults of topic settings.
     pub topic_defaults: Arc<StaticDefaults>,
+    /// The settings of consumer groups.
+    pub groups: GroupConfig,
+    /// Partitions of `__consumer_offsets`.
+    pub offsets_partitions: i32,
     /// How often retention looks.
     pub retention_check_interval_ms: u64,
     /// How long an idle producer is remembered.
@@ -93,6 +98,8 @@ impl Config {
             num_partitions: i32::try_from(settings.number("num.partitions")).unwrap_or(1),
             auto_create_topics: settings.boolean("auto.create.topics.enable"),
             topic_defaults: Arc::new(topic_defaults(&settings)?),
+            groups: groups(&settings)?,
+            offsets_partitions: int(settings.number("offsets.topic.num.partitions")),
             retention_check_interval_ms: ms(settings.number("log.retention.check.interval.ms")),
             producer_expiration_ms: ms(settings.number("producer.id.expiration.ms")),
             store: store(&settings),
@@ -140,6 +147,40 @@ fn topic_defaults(settings: &Settings) -> Result<StaticDefaults, ConfigError> {
     Ok(defaults)
 }
 
+/// The settings of consumer groups.
+pub(crate) fn groups(settings: &Settings) -> Result<GroupConfig, ConfigError> {
+    let (min, max) = (
+        settings.number("group.min.session.timeout.ms"),
+        settings.number("group.max.session.timeout.ms"),
+    );
+    if min > max {
+        return Err(ConfigError::Value {
+            name: "group.min.session.timeout.ms",
+            value: min.to_string(),
+            reason: "it is longer than `group.max.session.timeout.ms`".to_owned(),
+        });
+    }
+    let minutes = settings.number("offsets.retention.minutes");
+    Ok(GroupConfig {
+        initial_rebalance_delay_ms: ms(settings.number("group.initial.rebalance.delay.ms")),
+        session_timeout_min_ms: int(min),
+        session_timeout_max_ms: int(max),
+        members_max: size(settings.number("group.max.size")),
+        consumer_session_timeout_ms: ms(settings.number("group.consumer.session.timeout.ms")),
+        consumer_heartbeat_interval_ms: ms(settings.number("group.consumer.heartbeat.interval.ms")),
+        assignment_interval_ms: ms(settings.number("group.consumer.assignment.interval.ms")),
+        migration: match settings.text("group.consumer.migration.policy") {
+            "disabled" => MigrationPolicy::Disabled,
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            _ => MigrationPolicy::Bidirectional,
+        },
+        offset_metadata_bytes_max: size(settings.number("offset.metadata.max.bytes")),
+        offsets_retention_ms: minutes.saturating_mul(60_000),
+        offsets_check_interval_ms: ms(settings.number("offsets.retention.check.interval.ms")),
+    })
+}
+
 fn store(settings: &Settings) -> StoreConfig {
     StoreConfig {
         lanes: size(settings.number("store.lanes")),
@@ -181,6 +222,10 @@ fn metrics(settings: &Settings) -> Result<Option<SocketAddr>, ConfigError> {
 /// Settings of these kinds were checked to be positive when they were laid.
 fn size(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn int(number: i64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 fn ms(number: i64) -> u64 {

@@ -57,6 +57,7 @@ impl weir_net::Service for BrokerService {
             front: Front::new(Arc::clone(&self.0.front)),
             context: Context {
                 listener: listener_name(usize::from(peer.listener.0)).into(),
+                host: format!("/{}", peer.remote.ip().to_canonical()).into(),
                 principal: peer.principal,
             },
             inflater: Inflater::default(),
@@ -164,7 +165,8 @@ impl ClientSession {
             version: header.api_version,
         };
         let is_fetch = matches!(request, Request::Fetch(_));
-        match self.plan(header.api_version, request) {
+        let client_id = header.client_id.as_deref().unwrap_or_default();
+        match self.plan(header.api_version, client_id, request) {
             Ok(Plan::Answer(response)) => Remaining::Done(reply.encode(&response)),
             Ok(Plan::Silent) => Remaining::Done(Ok(None)),
             Ok(Plan::Close { reason }) => {
@@ -186,7 +188,7 @@ impl ClientSession {
         }
     }
 
-    fn plan(&mut self, version: i16, request: Request) -> Result<Plan, Close> {
+    fn plan(&mut self, version: i16, client_id: &str, request: Request) -> Result<Plan, Close> {
         let mut no_random = None;
         let mut random = || {
             let mut bytes = [0; 16];
@@ -198,6 +200,7 @@ impl ClientSession {
             image: &self.shared.image.load_full(),
             context: &self.context,
             version,
+            client_id,
             inflate: &mut self.inflater,
             random: &mut random,
         };

@@ -101,6 +101,31 @@ const OWN: &[Setting] = settings! {
     "producer.id.expiration.ms": number(1, i64::MAX), "86400000",
         "How long an idle idempotent producer is remembered, in milliseconds.";
 
+    "offsets.topic.num.partitions": number(1, 10_000), "50",
+        "Partitions of `__consumer_offsets`, counted when the first consumer group makes it; never changed later.";
+    "offsets.retention.minutes": number(1, 1 << 40), "10080",
+        "How long the offsets of a group without members are kept, in minutes.";
+    "offsets.retention.check.interval.ms": number(1, i64::MAX), "600000",
+        "How often the broker looks for offsets that may go, in milliseconds.";
+    "offset.metadata.max.bytes": number(0, 1 << 20), "4096",
+        "The longest text that a client may keep with an offset, in bytes.";
+    "group.initial.rebalance.delay.ms": number(0, 1 << 40), "3000",
+        "How long the first rebalance of an empty group of the classic protocol waits for more members, in milliseconds.";
+    "group.min.session.timeout.ms": number(1, i32::MAX as i64), "6000",
+        "The shortest session timeout a member of the classic protocol may ask for, in milliseconds.";
+    "group.max.session.timeout.ms": number(1, i32::MAX as i64), "1800000",
+        "The longest session timeout a member of the classic protocol may ask for, in milliseconds.";
+    "group.max.size": number(1, 100_000), "5000",
+        "The most members of a consumer group.";
+    "group.consumer.session.timeout.ms": number(1, 1 << 40), "45000",
+        "After how long without a heartbeat a member of the consumer protocol counts as gone, in milliseconds.";
+    "group.consumer.heartbeat.interval.ms": number(1, 1 << 30), "5000",
+        "How often a member of the consumer protocol sends heartbeats, in milliseconds.";
+    "group.consumer.assignment.interval.ms": number(0, 1 << 40), "1000",
+        "The least time between two assignments of one group of the consumer protocol, in milliseconds, so that a crowd that pours in costs few of them.";
+    "group.consumer.migration.policy": Kind::Choice(&["disabled", "upgrade", "downgrade", "bidirectional"]), "bidirectional",
+        "Which way a running group may change between the classic and the consumer protocol.";
+
     "store.lanes": number(1, 64), "2",
         "Threads that write the log; each has one file open at a time.";
     "store.lane.file.bytes": number(1 << 20, 1 << 40), "268435456",
@@ -456,6 +481,28 @@ mod tests {
         assert_eq!(size("connections.max.idle.ms") as u128, tcp);
         let quic = net.quic_idle.as_millis();
         assert_eq!(size("quic.idle.timeout.ms") as u128, quic);
+    }
+
+    #[test]
+    fn the_groups_and_the_table_agree_on_their_defaults() {
+        let settings = Settings::default();
+        let groups = crate::config::groups(&settings).unwrap();
+        assert_eq!(groups, weir_node::GroupConfig::default());
+        let front = weir_node::front::FrontConfig::new(1, weir_types::BrokerId(1));
+        let partitions = settings.number("offsets.topic.num.partitions");
+        assert_eq!(partitions, i64::from(front.offsets_partitions));
+    }
+
+    #[test]
+    fn session_timeouts_that_contradict_each_other_are_refused() {
+        let mut settings = Settings::default();
+        let origin = Origin::Flag("--set".into());
+        let name = "group.min.session.timeout.ms";
+        settings.lay(name, "1800001", origin).unwrap();
+        assert_eq!(
+            crate::config::groups(&settings).unwrap_err().to_string(),
+            "setting `group.min.session.timeout.ms` cannot be `1800001`: it is longer than `group.max.session.timeout.ms`"
+        );
     }
 
     #[test]

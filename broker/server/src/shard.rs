@@ -273,6 +273,13 @@ fn tell(notice: &Notice) {
                 "a partition is offline"
             );
         }
+        Notice::GroupsDamaged { partition, reason } => {
+            tracing::error!(
+                partition = partition.index.0,
+                reason,
+                "the consumer groups of a partition of `__consumer_offsets` cannot be read"
+            );
+        }
         Notice::DiskFailed {
             partition,
             from,

@@ -14,6 +14,8 @@ pub enum Command {
     RegisterBroker(RegisterBroker),
     /// Make topics (also: those a client named that do not exist).
     CreateTopics(CreateTopics),
+    /// Make topics of the broker's own, whose names nobody else may use.
+    CreateInternalTopics(CreateTopics),
     /// Delete topics.
     DeleteTopics(Vec<TopicRef>),
     /// Add partitions to topics.

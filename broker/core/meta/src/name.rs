@@ -6,9 +6,12 @@ use alloc::{
 };
 use weir_types::limits::TOPIC_NAME_BYTES_MAX;
 
+/// The topic in which consumer groups are kept.
+pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+
 /// Topics that the broker itself makes and writes; clients may read but never make them.
 pub const INTERNAL: &[&str] = &[
-    "__consumer_offsets",
+    CONSUMER_OFFSETS,
     "__transaction_state",
     "__share_group_state",
     "__cluster_metadata",

@@ -1,6 +1,7 @@
 //! What a node is told when it is made, and the simulator's seeded faults.
 
 use alloc::sync::Arc;
+use weir_group::GroupConfig;
 use weir_meta::StaticDefaults;
 use weir_types::{BrokerId, ShardId};
 
@@ -22,6 +23,8 @@ pub struct NodeConfig {
     /// Milliseconds between two looks for such producers
     /// (`producer.id.expiration.check.interval.ms`).
     pub producer_check_interval_ms: u64,
+    /// The settings of consumer groups.
+    pub groups: GroupConfig,
     /// Seeded faults; none in a broker.
     pub mutants: Mutants,
 }
@@ -38,6 +41,7 @@ impl NodeConfig {
             retention_check_interval_ms: 5 * 60 * 1000,
             producer_expiration_ms: 24 * 60 * 60 * 1000,
             producer_check_interval_ms: 10 * 60 * 1000,
+            groups: GroupConfig::default(),
             mutants: Mutants::default(),
         }
     }

@@ -88,6 +88,14 @@ pub enum Notice {
         /// Why, in one sentence.
         reason: String,
     },
+    /// The groups of a partition cannot be loaded; it answers with errors until the broker starts
+    /// again.
+    GroupsDamaged {
+        /// Which.
+        partition: PartitionKey,
+        /// Why, in one sentence.
+        reason: String,
+    },
     /// The disk failed under a partition. What was not flushed is gone and was answered with an
     /// error.
     DiskFailed {

@@ -282,6 +282,17 @@ fn set_error(answer: &mut Answer, part: usize, error: ErrorCode) {
                 *result = (error, Offset(-1));
             }
         }
+        Answer::Groups(replies) => {
+            if let Some(reply) = replies.get_mut(part) {
+                *reply = weir_group::Reply::error(group_error(error));
+            }
+        }
+        Answer::History(results) => {
+            if let Some(result) = results.get_mut(part) {
+                *result = Err(group_error(error));
+            }
+        }
+        Answer::Watch(result) => *result = Err(group_error(error)),
         Answer::Meta(reply) => {
             *reply = Err(if error == ErrorCode::RequestTimedOut {
                 MetaError::TimedOut
@@ -290,5 +301,14 @@ fn set_error(answer: &mut Answer, part: usize, error: ErrorCode) {
             });
         }
         other => panic!("I-NODE-5: this answer waits for nothing: {other:?}"),
+    }
+}
+
+/// What a group's client hears of a write that failed: both make it look for the coordinator
+/// again.
+const fn group_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+        _ => ErrorCode::NotCoordinator,
     }
 }

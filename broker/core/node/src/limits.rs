@@ -39,3 +39,29 @@ pub const DESCRIBE_PARTITIONS_MAX: usize = 2_000;
 
 /// The most topics a Metadata request may make by naming them.
 pub const AUTO_CREATE_TOPICS_MAX: usize = 1_000;
+
+/// How long an answer about a group waits for the disk, in milliseconds; Kafka's
+/// `offsets.commit.timeout.ms`.
+pub const GROUP_WRITE_MS_MAX: u64 = 5_000;
+
+/// The most bytes of `__consumer_offsets` that are read at once when groups are loaded.
+pub const GROUP_LOAD_READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a coordinator whose write failed stands back before it reads its groups again, in
+/// milliseconds.
+pub const GROUP_RETRY_MS: u64 = 1_000;
+
+/// The longest a watch of a group may wait, in milliseconds.
+pub const WATCH_WAIT_MS_MAX: u64 = 5 * 60 * 1000;
+
+/// The most watches of groups on one shard.
+pub const WATCHES_MAX: usize = 10_000;
+
+/// The most events that one answer about the history of groups tells.
+pub const HISTORY_EVENTS_MAX: usize = 1_000;
+
+/// The most memory that a regular expression may take once it is compiled, in bytes.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
+
+/// How deep the groups of a regular expression may be nested.
+pub const PATTERN_DEPTH_MAX: u32 = 64;

@@ -4,7 +4,7 @@
 //! Only values, no wire formats: `front` makes questions out of requests and responses out of
 //! answers. An answer lists its partitions in the order in which the question named them.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use weir_meta::{Command, DecideError, Reply};
 use weir_types::{
     Batch, BatchHeader, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
@@ -59,6 +59,12 @@ pub enum Ask {
     },
     /// The idempotent producers of partitions.
     Producers(Vec<PartitionKey>),
+    /// What concerns consumer groups.
+    Groups(Vec<GroupAsk>),
+    /// The rebalances of groups.
+    History(Box<HistoryAsk>),
+    /// Wait for a rebalance of a group.
+    Watch(Box<WatchAsk>),
     /// Live bytes of every partition on this shard that is named; nothing: of all.
     Sizes(Option<Vec<PartitionKey>>),
     /// Change the metadata; only to [`META_SHARD`].
@@ -183,6 +189,78 @@ pub struct EpochEndAsk {
     pub current_leader_epoch: Option<LeaderEpoch>,
 }
 
+/// A request to the coordinator that one partition of `__consumer_offsets` has.
+#[derive(Clone, Debug)]
+pub struct GroupAsk {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// What.
+    pub request: weir_group::Request,
+}
+
+/// Which rebalances are wanted, and of whom.
+#[derive(Clone, Debug)]
+pub struct HistoryAsk {
+    /// The coordinators, each with the groups asked for; nothing: all of its groups.
+    pub partitions: Vec<(PartitionKey, Option<Vec<weir_group::Name>>)>,
+    /// From this time on; -1: the oldest.
+    pub from: TimestampMs,
+    /// Before this time; -1: the newest.
+    pub to: TimestampMs,
+    /// The newest first.
+    pub newest_first: bool,
+    /// Only what comes behind this one, in the order asked for.
+    pub after: Option<HistoryPlace>,
+    /// The most events.
+    pub events_max: usize,
+}
+
+/// Where an event stands among those of all groups: its time, its group, its number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HistoryPlace {
+    /// When it began.
+    pub at: TimestampMs,
+    /// The group.
+    pub group: weir_group::Name,
+    /// Its number in the group.
+    pub sequence: u64,
+}
+
+/// A wish to be told of the next rebalance of a group.
+#[derive(Clone, Debug)]
+pub struct WatchAsk {
+    /// The partition of its coordinator.
+    pub key: PartitionKey,
+    /// The group.
+    pub group: weir_group::Name,
+    /// The number of the last event that is known; nothing: tell what happens from now on.
+    pub after: Option<u64>,
+    /// How long to wait, in milliseconds.
+    pub wait_ms: u64,
+}
+
+/// One rebalance, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldEvent {
+    /// The group.
+    pub group: weir_group::Name,
+    /// What happened.
+    pub event: weir_group::HistoryEvent,
+    /// What the clients of the members that it names call themselves, of those still there.
+    pub clients: Vec<(weir_group::Name, weir_group::Name)>,
+}
+
+/// What a watch is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// How many events are gone.
+    pub missed: u64,
+    /// The events, oldest first; none when the time was up.
+    pub events: Vec<ToldEvent>,
+    /// The number of the last event that is known now.
+    pub last: u64,
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -198,6 +276,12 @@ pub enum Answer {
     DeleteRecords(Vec<(ErrorCode, Offset)>),
     /// To `Producers`.
     Producers(Vec<Result<Vec<ProducerInfo>, ErrorCode>>),
+    /// To `Groups`.
+    Groups(Vec<weir_group::Reply>),
+    /// To `History`: what was asked for of each partition, in order.
+    History(Vec<Result<Vec<ToldEvent>, ErrorCode>>),
+    /// To `Watch`.
+    Watch(Result<Watched, ErrorCode>),
     /// To `Sizes`; partitions that are not there are left out.
     Sizes(Vec<(PartitionKey, u64)>),
     /// To `Meta`.

@@ -483,7 +483,11 @@ fn the_smaller_requests_are_answered() {
         panic!("not an answer to InitProducerId");
     };
     assert_eq!(id.error_code, ErrorCode::InvalidRequest);
-    let Response::FindCoordinator(found) = broker.ask(0, FindCoordinatorRequest::default()) else {
+    let transaction = FindCoordinatorRequest {
+        key_type: 1,
+        ..Default::default()
+    };
+    let Response::FindCoordinator(found) = broker.ask(1, transaction) else {
         panic!("not an answer to FindCoordinator");
     };
     assert_eq!(found.error_code, ErrorCode::CoordinatorNotAvailable);

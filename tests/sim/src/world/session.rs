@@ -80,6 +80,7 @@ impl World {
                     role,
                 },
                 listener: Arc::from(LISTENER),
+                host: Arc::from("/127.0.0.1"),
             },
             open: BTreeMap::new(),
             parts: BTreeMap::new(),
@@ -125,6 +126,7 @@ impl World {
             image: &broker.image,
             context: &session.context,
             version: header.api_version,
+            client_id: header.client_id.as_deref().unwrap_or_default(),
             inflate: &mut NoCompression,
             random: &mut || sixteen(random),
         };

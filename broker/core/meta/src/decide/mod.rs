@@ -71,7 +71,8 @@ impl DecideError {
 pub fn decide(image: &Image, now: Now, command: &Command) -> Result<Decision, DecideError> {
     match command {
         Command::RegisterBroker(broker) => brokers::register(image, now, broker),
-        Command::CreateTopics(create) => topics::create(image, now, create),
+        Command::CreateTopics(create) => topics::create(image, now, create, false),
+        Command::CreateInternalTopics(create) => topics::create(image, now, create, true),
         Command::DeleteTopics(topics) => delete::delete(image, topics),
         Command::CreatePartitions(create) => partitions::create(image, create),
         Command::AlterConfigs(alter) => configs::alter(image, alter),

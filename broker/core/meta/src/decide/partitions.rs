@@ -8,6 +8,7 @@ use crate::{
     command::{CreatePartitions, NamedResult, NewPartitions, Outcome, Reply},
     image::{Image, Partition, Topic, partition_record},
     limits::{PARTITIONS_PER_COMMAND_MAX, PARTITIONS_TOTAL_MAX, TOPICS_PER_COMMAND_MAX},
+    name,
 };
 use alloc::{collections::BTreeMap, format, string::ToString, vec::Vec};
 use weir_types::{BrokerId, ErrorCode, PartitionIndex, limits::TOPIC_PARTITIONS_MAX};
@@ -65,6 +66,16 @@ fn plan<'a>(
             format!("there is no topic '{}'", wanted.name),
         ));
     };
+    if name::is_internal(&topic.name) {
+        // Which partition keeps what follows from how many there are.
+        return Err((
+            ErrorCode::InvalidTopicException,
+            format!(
+                "'{}' is an internal topic: its partitions are counted when it is made",
+                topic.name
+            ),
+        ));
+    }
     let invalid = |text| (ErrorCode::InvalidPartitions, text);
     let now = topic.partitions.len();
     let count = usize::try_from(wanted.count)

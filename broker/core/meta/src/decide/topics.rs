@@ -30,6 +30,7 @@ pub(super) fn create(
     image: &Image,
     now: Now,
     create: &CreateTopics,
+    internal: bool,
 ) -> Result<Decision, DecideError> {
     at_most(create.topics.len(), TOPICS_PER_COMMAND_MAX, "topics")?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -42,6 +43,7 @@ pub(super) fn create(
         forms: collision_forms(image, create),
         room: PARTITIONS_TOTAL_MAX.saturating_sub(image.partition_count()),
         room_here: PARTITIONS_PER_COMMAND_MAX,
+        internal,
     };
     let mut records = Vec::new();
     let mut results = Vec::new();
@@ -98,6 +100,8 @@ struct Batch<'a> {
     forms: BTreeMap<String, Arc<str>>,
     room: usize,
     room_here: usize,
+    /// The broker makes them for itself.
+    internal: bool,
 }
 
 impl Batch<'_> {
@@ -133,7 +137,7 @@ impl Batch<'_> {
             let message = format!("topic '{text}' exists already");
             return Err((ErrorCode::TopicAlreadyExists, message));
         }
-        if name::is_internal(text) {
+        if !self.internal && name::is_internal(text) {
             return Err(invalid(format!(
                 "'{text}' is an internal topic, which only the broker makes"
             )));

@@ -1,4 +1,4 @@
-//! DescribeCluster, DescribeTopicPartitions and FindCoordinator: answered from the image.
+//! DescribeCluster and DescribeTopicPartitions: answered from the image.
 
 use super::{Call, Plan, leaders::endpoint};
 use crate::{
@@ -11,42 +11,11 @@ use weir_types::{BrokerId, ErrorCode, PartitionIndex};
 use weir_wire::{
     Text,
     messages::{
-        Coordinator, Cursor, DescribeClusterBroker, DescribeClusterRequest,
-        DescribeClusterResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+        Cursor, DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
+        DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
         DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
-        FindCoordinatorRequest, FindCoordinatorResponse,
     },
 };
-
-/// What clients hear until there are groups.
-const NO_GROUPS: &str = "consumer groups are not there yet";
-
-pub(super) fn find_coordinator(call: &Call<'_>, request: FindCoordinatorRequest) -> Plan {
-    let error = ErrorCode::CoordinatorNotAvailable;
-    let coordinator = |key: Text| Coordinator {
-        key,
-        node_id: BrokerId(-1),
-        host: Text::from(""),
-        port: -1,
-        error_code: error,
-        error_message: Some(Text::from(NO_GROUPS)),
-    };
-    let keys = request.coordinator_keys.into_iter();
-    Plan::answer(if call.version >= 4 {
-        FindCoordinatorResponse {
-            coordinators: keys.map(coordinator).collect(),
-            ..Default::default()
-        }
-    } else {
-        FindCoordinatorResponse {
-            error_code: error,
-            error_message: Some(Text::from(NO_GROUPS)),
-            node_id: BrokerId(-1),
-            port: -1,
-            ..Default::default()
-        }
-    })
-}
 
 pub(super) fn describe_cluster(call: &Call<'_>, request: &DescribeClusterRequest) -> Plan {
     let (image, context) = (call.image, call.context);

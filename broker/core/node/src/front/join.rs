@@ -4,8 +4,8 @@
 //! while a long poll waits.
 
 use super::{
-    Call, Context, configs, fetch_session::Told, leaders::Leaders, metadata::MetadataJoin, offsets,
-    produce::init_producer_id_response, split::Place, topics,
+    Call, Context, configs, fetch_session::Told, groups, leaders::Leaders, metadata::MetadataJoin,
+    offsets, produce::init_producer_id_response, split::Place, topics,
 };
 use crate::{
     pieces,
@@ -55,6 +55,10 @@ pub(super) enum Kind {
     LogDirs(offsets::LogDirsJoin),
     ProducerId(Option<Result<ProducerId, ErrorCode>>),
     Metadata(MetadataJoin),
+    Coordinator(groups::CoordinatorJoin),
+    Groups(groups::GroupsJoin),
+    History(groups::HistoryJoin),
+    Watch(groups::WatchJoin),
     Topics(topics::TopicsJoin),
     Configs(configs::ConfigsJoin),
 }
@@ -105,6 +109,10 @@ impl Join {
                 });
             }
             Kind::Metadata(join) => join.absorb(meta_reply(answer)),
+            Kind::Coordinator(join) => join.absorb(meta_reply(answer)),
+            Kind::Groups(join) => join.absorb(places, answer),
+            Kind::History(join) => join.absorb(answer),
+            Kind::Watch(join) => join.absorb(answer),
             Kind::Topics(join) => join.absorb(meta_reply(answer)),
             Kind::Configs(join) => join.absorb(meta_reply(answer)),
         }
@@ -134,6 +142,10 @@ impl Join {
                 init_producer_id_response(id.unwrap_or(Err(ErrorCode::UnknownServerError))).into()
             }
             Kind::Metadata(join) => join.finish(image, &self.context, self.version),
+            Kind::Coordinator(join) => join.finish(image, &self.context, self.version),
+            Kind::Groups(join) => join.finish(image, &self.context, self.version),
+            Kind::History(join) => join.finish(&self.context),
+            Kind::Watch(join) => join.finish(),
             Kind::Topics(join) => join.finish(image),
             Kind::Configs(join) => join.finish(),
         };

@@ -9,6 +9,7 @@ mod configs;
 mod describe;
 mod fetch;
 mod fetch_session;
+mod groups;
 mod join;
 mod leaders;
 mod metadata;
@@ -49,6 +50,8 @@ pub struct FrontConfig {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub replication_factor: i16,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_partitions: i32,
     /// Where the data lies, for DescribeLogDirs.
     pub log_dir: String,
     /// The broker's own settings, for DescribeConfigs.
@@ -68,6 +71,7 @@ impl FrontConfig {
             auto_create_topics: true,
             num_partitions: 1,
             replication_factor: 1,
+            offsets_partitions: 50,
             log_dir: String::new(),
             broker_settings: Vec::new(),
             fetch_sessions: Arc::default(),
@@ -99,6 +103,8 @@ pub struct Context {
     pub principal: Principal,
     /// The listener's name.
     pub listener: Arc<str>,
+    /// The client's address, as Kafka writes it in descriptions of groups: `/127.0.0.1`.
+    pub host: Arc<str>,
 }
 
 impl Context {
@@ -118,6 +124,8 @@ pub struct Call<'a> {
     pub context: &'a Context,
     /// The request's version.
     pub version: i16,
+    /// What the client calls itself in the request's header; may be empty.
+    pub client_id: &'a str,
     /// Decompression.
     pub inflate: &'a mut dyn Inflate,
     /// Random bytes, for topic ids and fetch sessions.
@@ -242,7 +250,7 @@ impl Front {
                 ..Default::default()
             }),
             Request::InitProducerId(body) => produce::init_producer_id(call, &body),
-            Request::FindCoordinator(body) => describe::find_coordinator(call, body),
+            Request::FindCoordinator(body) => self.find_coordinator(call, body),
             Request::DescribeCluster(body) => describe::describe_cluster(call, &body),
             Request::DescribeTopicPartitions(body) => {
                 describe::describe_topic_partitions(call, &body)
@@ -255,6 +263,27 @@ impl Front {
             Request::CreateTopics(body) => self.create_topics(call, body),
             Request::DeleteTopics(body) => self.delete_topics(call, body),
             Request::CreatePartitions(body) => self.create_partitions(call, body),
+            other => self.accept_for_groups(call, other),
+        }
+    }
+
+    /// Requests about groups, and whatever is not served here.
+    fn accept_for_groups(&self, call: &mut Call<'_>, request: Request) -> Plan {
+        match request {
+            Request::JoinGroup(body) => self.join_group(call, &body),
+            Request::SyncGroup(body) => self.sync_group(call, &body),
+            Request::Heartbeat(body) => self.heartbeat(call, &body),
+            Request::LeaveGroup(body) => self.leave_group(call, &body),
+            Request::ConsumerGroupHeartbeat(body) => self.consumer_heartbeat(call, &body),
+            Request::OffsetCommit(body) => self.commit_offsets(call, body),
+            Request::OffsetFetch(body) => self.fetch_offsets(call, body),
+            Request::OffsetDelete(body) => self.delete_offsets(call, &body),
+            Request::ListGroups(body) => self.list_groups(call, &body),
+            Request::DescribeGroups(body) => self.describe_groups(call, body),
+            Request::ConsumerGroupDescribe(body) => self.describe_consumers(call, body),
+            Request::DeleteGroups(body) => self.delete_groups(call, body),
+            Request::GroupHistory(body) => self.group_history(call, &body),
+            Request::GroupWatch(body) => self.group_watch(call, &body),
             other => Plan::Close {
                 reason: alloc::format!("{} is not served here", other.api()),
             },

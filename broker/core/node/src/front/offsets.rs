@@ -21,7 +21,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
-use weir_meta::Image;
+use weir_meta::{Image, name::is_internal};
 use weir_types::{
     BatchHeader, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TimestampMs, TopicId,
     batch::{Compression, payload},
@@ -60,6 +60,19 @@ fn find(
             index,
         })
         .ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+/// As [`find`]; what a broker keeps for itself it drops itself, and only what it need not know.
+fn deletable(
+    call: &Call<'_>,
+    name: &str,
+    index: PartitionIndex,
+) -> Result<PartitionKey, ErrorCode> {
+    let key = find(call, Operation::Delete, name, index)?;
+    if is_internal(name) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    Ok(key)
 }
 
 fn known(epoch: LeaderEpoch) -> Option<LeaderEpoch> {
@@ -159,7 +172,7 @@ impl Front {
                     low_watermark: Offset(-1),
                     ..Default::default()
                 };
-                match find(call, Operation::Delete, &topic.name, index) {
+                match deletable(call, &topic.name, index) {
                     // -1 means everything that is replicated.
                     Ok(key) => {
                         let to = Some(wanted.offset).filter(|offset| offset.0 != -1);

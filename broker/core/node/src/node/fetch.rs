@@ -114,7 +114,7 @@ impl Node {
         if let Some(fetch) = self.fetches.get_mut(&id) {
             fetch.hurried = true;
             self.drive(now, id, effects);
-        } else {
+        } else if !self.hurry_watch(now, id, effects) {
             self.held.hurry(id);
         }
     }

@@ -85,8 +85,10 @@ impl Held {
     /// Whoever asked does not want to wait: a fetch answers as soon as it can be looked at.
     pub(super) fn hurry(&mut self, id: RequestId) {
         for held in self.asks.values_mut().filter(|held| held.id == id) {
-            if let Ask::Fetch(fetch) = &mut held.ask {
-                fetch.max_wait_ms = 0;
+            match &mut held.ask {
+                Ask::Fetch(fetch) => fetch.max_wait_ms = 0,
+                Ask::Watch(watch) => watch.wait_ms = 0,
+                _ => {}
             }
         }
     }
@@ -149,6 +151,9 @@ fn named(ask: &Ask, at: usize) -> Option<PartitionKey> {
         Ask::EpochEnds(parts) => parts.get(at).map(|part| part.key),
         Ask::DeleteRecords { partitions, .. } => partitions.get(at).map(|(key, _)| *key),
         Ask::Producers(keys) | Ask::Sizes(Some(keys)) => keys.get(at).copied(),
+        Ask::Groups(asks) => asks.get(at).map(|ask| ask.key),
+        Ask::History(ask) => ask.partitions.get(at).map(|(key, _)| *key),
+        Ask::Watch(ask) => (at == 0).then_some(ask.key),
         Ask::Sizes(None) | Ask::Meta { .. } | Ask::ProducerId => None,
     }
 }

@@ -48,6 +48,7 @@ impl Node {
             let replicas = replicas.collect();
             effects.push(Effect::Log(LogCommand::Open { replicas }));
         }
+        self.tell_topics(now, &old, effects);
     }
 
     /// Forgets the partitions of topics that are gone.
@@ -100,6 +101,7 @@ impl Node {
         error: ErrorCode,
         effects: &mut Vec<Effect>,
     ) {
+        self.stop_coordinating(now, key, effects);
         self.gate.lost(key, None, error, effects);
         self.wake_fetches(now, key, effects);
         self.release_opened(now, key, effects);
@@ -150,6 +152,7 @@ impl Node {
                 self.gate.replicated(key, end, effects);
             }
             if !led_before {
+                self.begin_coordinating(now, key, effects);
                 self.wake_fetches(now, key, effects);
             }
         } else {
@@ -157,6 +160,7 @@ impl Node {
             replica.resign(state.leader_epoch);
             if led_before {
                 let error = ErrorCode::NotLeaderOrFollower;
+                self.stop_coordinating(now, key, effects);
                 self.gate.lost(key, None, error, effects);
                 self.wake_fetches(now, key, effects);
             }
@@ -211,10 +215,14 @@ impl Node {
 
     /// Tells the log which batches are too old or too many.
     pub(super) fn retain(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        for partition in self.partitions.values() {
+        for (key, partition) in &self.partitions {
             let Partition::Open(open) = partition else {
                 continue;
             };
+            if self.keeps_groups(*key) {
+                // Snapshots say what may go.
+                continue;
+            }
             let (replica, config) = (&open.replica, &open.config);
             let old = config.retention_ms.is_some();
             let large = config
@@ -277,7 +285,7 @@ impl Node {
         self.answer(id, answer, conditions, Some(deadline), effects);
     }
 
-    fn delete_below(
+    pub(super) fn delete_below(
         &mut self,
         key: PartitionKey,
         to: Option<weir_types::Offset>,

@@ -60,6 +60,9 @@ impl Node {
                 }
             }
             LogEvent::ReadDone { token, batches } => {
+                let Some(batches) = self.groups_read(now, token, batches, effects) else {
+                    return;
+                };
                 if let Some((id, part)) = self.tokens.remove(&token) {
                     if self.lookups.contains_key(&id) {
                         self.lookup_read(id, part, batches, effects);
@@ -96,6 +99,7 @@ impl Node {
         self.gate.flushed(key, end, effects);
         if moved {
             self.gate.replicated(key, replicated, effects);
+            self.groups_replicated(key, effects);
             self.wake_fetches(now, key, effects);
         }
     }
@@ -161,6 +165,7 @@ impl Node {
                 reason,
             }));
         }
+        self.begin_coordinating(now, key, effects);
         self.wake_fetches(now, key, effects);
     }
 

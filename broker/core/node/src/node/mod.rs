@@ -5,6 +5,7 @@
 //! because of one batch.
 
 mod admin;
+mod coordinator;
 mod fetch;
 mod held;
 mod hosting;
@@ -48,6 +49,7 @@ pub struct Node {
     tokens: BTreeMap<Token, (RequestId, usize)>,
     next_token: u64,
     admin: admin::Admin,
+    coordinators: coordinator::Coordinators,
     next_retention: Tick,
     next_producer_check: Tick,
 }
@@ -116,6 +118,7 @@ impl Node {
             tokens: BTreeMap::new(),
             next_token: 0,
             admin: admin::Admin::default(),
+            coordinators: coordinator::Coordinators::default(),
             config,
         }
     }
@@ -140,6 +143,7 @@ impl Node {
             self.gate.next_deadline(),
             self.held.next_deadline(),
             self.admin.next_deadline(),
+            self.coordinators.next_deadline(),
             self.fetch_deadlines.first().map(|(tick, _)| *tick),
         ]
         .into_iter()
@@ -205,10 +209,12 @@ impl Node {
             fetch.check_parked(*key, self);
         }
         self.held.check();
+        self.coordinators.check();
     }
 
     fn ask(&mut self, now: Now, id: RequestId, seen: u64, ask: Ask, effects: &mut Vec<Effect>) {
-        let waiting = self.gate.len() + self.fetches.len() + self.lookups.len();
+        let waiting =
+            self.gate.len() + self.fetches.len() + self.lookups.len() + self.coordinators.len();
         if waiting >= REQUESTS_WAITING_MAX {
             let answer = Answer::Refused(ErrorCode::RequestTimedOut);
             Gate::answer_now(id, answer, effects);
@@ -251,6 +257,9 @@ impl Node {
                 timeout_ms,
             } => self.command(now, id, command, timeout_ms, effects),
             Ask::ProducerId => self.producer_id(now, id, effects),
+            Ask::Groups(asks) => self.groups(now, id, asks, effects),
+            Ask::History(ask) => self.history(now, id, &ask, effects),
+            Ask::Watch(ask) => self.watch(now, id, *ask, effects),
         }
     }
 
@@ -259,6 +268,7 @@ impl Node {
         self.expire_fetches(now, effects);
         self.expire_held(now, effects);
         self.expire_admin(now, effects);
+        self.wake_coordinators(now, effects);
         if now.tick >= self.next_retention {
             self.next_retention = now.tick + self.config.retention_check_interval_ms.max(1);
             self.retain(now, effects);

@@ -1,5 +1,6 @@
 //! A broker in one thread: a front, two shards, a log in memory that flushes at once, a quorum of
 //! one.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,16 +8,20 @@ use std::{
 };
 use weir_meta::{
     Command, Image, Listener,
-    command::{RegisterBroker, TopicRef},
+    command::{
+        AlterConfigs, AlterResource, ConfigChanges, ConfigEdit, ConfigOperation, ConfigResource,
+        RegisterBroker, TopicRef,
+    },
     decide,
 };
 use weir_node::{
     Answer, Effect, Event, Node, NodeConfig, RequestId,
-    front::{Call, Context, Finish, Front, FrontConfig, Plan},
+    front::{Call, Context, Finish, Front, FrontConfig, Join, Plan},
     validate::Inflate,
 };
 use weir_types::{
-    Batch, BrokerId, Now, Offset, Principal, Role, ShardId, StorePartition, Tick, TimestampMs,
+    Batch, BrokerId, Now, Offset, PartitionIndex, Principal, Role, ShardId, StorePartition, Tick,
+    TimestampMs, TopicId,
     batch::Compression,
     log::{LogCommand, LogEvent, LogState, ReadError, StoredBatch},
 };
@@ -54,10 +59,24 @@ pub(crate) struct Broker {
     front: Front,
     nodes: Vec<Node>,
     logs: BTreeMap<StorePartition, Log>,
+    opened: BTreeMap<(TopicId, PartitionIndex), StorePartition>,
+    /// The disk does not answer; what it would say waits here.
+    stuck: Option<Vec<(ShardId, LogEvent)>>,
+    /// Reads alone are as if it were stuck.
+    slow_reads: bool,
     answers: BTreeMap<RequestId, Answer>,
     next_request: u64,
     random: u8,
     tick: u64,
+}
+
+/// A request on its way.
+pub(crate) enum Sent {
+    Answered(Result<Response, String>),
+    Waiting {
+        join: Join,
+        waiting: VecDeque<(usize, RequestId, ShardId)>,
+    },
 }
 
 pub(crate) fn admin() -> Principal {
@@ -103,6 +122,9 @@ impl Broker {
             front: Front::new(Arc::new(config)),
             nodes: (0..SHARDS).map(node).collect(),
             logs: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            stuck: None,
+            slow_reads: false,
             answers: BTreeMap::new(),
             next_request: 0,
             random: 0,
@@ -134,9 +156,16 @@ impl Broker {
         version: i16,
         request: impl Into<Request>,
     ) -> Result<Response, String> {
+        let sent = self.send(version, request);
+        self.finish(sent)
+    }
+
+    /// Sends a request whose answer is taken later.
+    pub(crate) fn send(&mut self, version: i16, request: impl Into<Request>) -> Sent {
         let context = Context {
             principal: self.who.clone(),
             listener: "quic".into(),
+            host: "/127.0.0.1".into(),
         };
         let image = self.image.clone();
         let random = &mut self.random;
@@ -145,16 +174,17 @@ impl Broker {
             image: &image,
             context: &context,
             version,
+            client_id: "tests",
             inflate: &mut NoCodec,
             random: &mut || {
                 *random += 1;
                 [*random; 16]
             },
         };
-        let (parts, mut join) = match self.front.accept(&mut call, request.into()) {
-            Plan::Answer(response) => return Ok(response),
-            Plan::Silent => return Err("silent".to_string()),
-            Plan::Close { reason } => return Err(reason),
+        let (parts, join) = match self.front.accept(&mut call, request.into()) {
+            Plan::Answer(response) => return Sent::Answered(Ok(response)),
+            Plan::Silent => return Sent::Answered(Err("silent".to_string())),
+            Plan::Close { reason } => return Sent::Answered(Err(reason)),
             Plan::Parts { parts, join } => (parts, join),
         };
         let mut waiting: VecDeque<(usize, RequestId, ShardId)> = VecDeque::new();
@@ -165,12 +195,30 @@ impl Broker {
             self.step(part.shard, Event::Ask { id, seen, ask });
             waiting.push_back((at, id, part.shard));
         }
+        Sent::Waiting { join, waiting }
+    }
+
+    /// Whether every part of a request is answered.
+    pub(crate) fn is_answered(&self, sent: &Sent) -> bool {
+        match sent {
+            Sent::Answered(_) => true,
+            Sent::Waiting { waiting, .. } => waiting
+                .iter()
+                .all(|(_, id, _)| self.answers.contains_key(id)),
+        }
+    }
+
+    /// Lets time pass until a request is answered.
+    pub(crate) fn finish(&mut self, sent: Sent) -> Result<Response, String> {
+        let (mut join, mut waiting) = match sent {
+            Sent::Answered(answer) => return answer,
+            Sent::Waiting { join, waiting } => (join, waiting),
+        };
         while let Some((at, id, shard)) = waiting.pop_front() {
             let Some(answer) = self.answers.remove(&id) else {
                 // Time passes until a long poll ends.
                 waiting.push_back((at, id, shard));
-                self.tick += 10;
-                (0..SHARDS).for_each(|shard| self.step(ShardId(shard), Event::Wake));
+                self.pass(10);
                 continue;
             };
             if join.absorb(at, answer) {
@@ -186,6 +234,51 @@ impl Broker {
         }
     }
 
+    /// Time passes.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.tick += ms;
+        (0..SHARDS).for_each(|shard| self.step(ShardId(shard), Event::Wake));
+    }
+
+    /// The broker starts again on what its disk holds; its clients find it as it was.
+    pub(crate) fn restart(&mut self) {
+        let at = now(self.tick);
+        let node = |shard| Node::new(at, NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1)));
+        self.nodes = (0..SHARDS).map(node).collect();
+        for shard in (0..SHARDS).map(ShardId) {
+            let image = self.image.clone();
+            let proposal = None;
+            self.step(shard, Event::Agreed { image, proposal });
+        }
+    }
+
+    /// As [`Self::restart`], but the disk takes its time with what the partitions hold.
+    pub(crate) fn restart_with_slow_reads(&mut self) {
+        self.slow_reads = true;
+        self.restart();
+        self.slow_reads = false;
+    }
+
+    /// From now on the disk does not answer, or answers all that waited and what follows.
+    pub(crate) fn stick(&mut self, stuck: bool) {
+        let told = if stuck {
+            self.stuck.replace(Vec::new())
+        } else {
+            self.stuck.take()
+        };
+        for (shard, event) in told.into_iter().flatten() {
+            self.step(shard, Event::Log(event));
+        }
+    }
+
+    /// The offsets at which the log of a partition starts and ends.
+    pub(crate) fn log_of(&self, topic: &str, index: i32) -> (i64, i64) {
+        let topic = self.image.topic_named(topic).unwrap();
+        let log = &self.logs[&self.opened[&(topic.id, PartitionIndex(index))]];
+        let end = log.batches.last().map_or(0, |b| b.header().next_offset().0);
+        (log.start.0, end)
+    }
+
     pub(crate) fn create(&mut self, topic: &str, configs: &[(&str, &str)]) {
         let request = create_request(topic, configs);
         let Response::CreateTopics(created) = self.ask(7, request) else {
@@ -198,6 +291,21 @@ impl Broker {
         self.agree(&Command::DeleteTopics(vec![TopicRef::Name(
             topic.to_string(),
         )]));
+    }
+
+    pub(crate) fn alter(&mut self, topic: &str, name: &str, value: &str) {
+        let edit = ConfigEdit {
+            name: name.to_string(),
+            operation: ConfigOperation::Set,
+            value: Some(value.to_string()),
+        };
+        self.agree(&Command::AlterConfigs(AlterConfigs {
+            resources: vec![AlterResource {
+                resource: ConfigResource::Topic(topic.to_string()),
+                changes: ConfigChanges::Edit(vec![edit]),
+            }],
+            validate_only: false,
+        }));
     }
 
     /// A batch of records with a value of that many bytes, a millisecond apart.
@@ -247,7 +355,14 @@ impl Broker {
                 }
                 Effect::Log(command) => {
                     for event in self.log(command) {
-                        self.step(shard, Event::Log(event));
+                        let slow = self.slow_reads && matches!(event, LogEvent::ReadDone { .. });
+                        if slow {
+                            self.stuck.get_or_insert_default().push((shard, event));
+                        } else if let (false, Some(waiting)) = (self.slow_reads, &mut self.stuck) {
+                            waiting.push((shard, event));
+                        } else {
+                            self.step(shard, Event::Log(event));
+                        }
                     }
                 }
                 Effect::Notice(notice) => panic!("{notice:?}"),
@@ -260,13 +375,20 @@ impl Broker {
             LogCommand::Open { replicas } => replicas
                 .into_iter()
                 .map(|(topic, index)| {
-                    let partition = StorePartition(u32::try_from(self.logs.len()).unwrap());
-                    self.logs.insert(partition, Log::default());
+                    let new = StorePartition(u32::try_from(self.opened.len()).unwrap());
+                    let partition = *self.opened.entry((topic, index)).or_insert(new);
+                    let log = self.logs.entry(partition).or_default();
+                    let last = log.batches.last().map(Batch::header);
+                    let state = LogState {
+                        start: log.start,
+                        end: last.map_or(log.start, |header| header.next_offset()),
+                        ..LogState::default()
+                    };
                     LogEvent::Opened {
                         topic,
                         index,
                         partition,
-                        state: LogState::default(),
+                        state,
                     }
                 })
                 .collect(),
@@ -306,7 +428,9 @@ impl Broker {
                 vec![LogEvent::TimeFound { token, batch }]
             }
             LogCommand::MoveStart { partition, to } => {
-                self.logs.get_mut(&partition).unwrap().start = to;
+                let log = self.logs.get_mut(&partition).unwrap();
+                log.start = to;
+                log.batches.retain(|b| b.header().next_offset() > to);
                 vec![LogEvent::StartMoved {
                     partition,
                     start: to,

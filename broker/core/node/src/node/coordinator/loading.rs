@@ -1,0 +1,216 @@
+//! Groups are read from the log, from its start to its end, a bounded piece at a time; until then
+//! every question hears that they are being loaded.
+
+use super::{super::Node, Room, State};
+use crate::{
+    event::{Effect, Notice},
+    limits::{GROUP_LOAD_READ_BYTES_MAX, GROUP_RETRY_MS},
+    request::PartitionKey,
+};
+use alloc::{
+    boxed::Box,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use weir_group::{Coordinator, Groups, WriteId, decode};
+use weir_types::{
+    BatchHeader, Now, Offset,
+    batch::{Compression, payload, records},
+    log::{LogCommand, ReadError, StoredBatch, Token},
+};
+
+/// What has been read so far.
+#[derive(Debug)]
+pub(super) struct Loading {
+    groups: Groups,
+    next: Offset,
+    end: Offset,
+    /// The read that is waited for; nothing: it begins at its time.
+    token: Option<Token>,
+}
+
+impl Node {
+    /// Begins to read the groups of a partition that this broker leads.
+    pub(super) fn load_groups(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
+        if self.prepare_to_load(key) {
+            self.load_on(now, key, effects);
+        }
+    }
+
+    /// The same after a while.
+    pub(super) fn load_groups_later(&mut self, now: Now, key: PartitionKey) {
+        let leads = self.open(key).is_ok_and(|open| open.replica.leads());
+        if leads && self.prepare_to_load(key) {
+            let at = now.tick + GROUP_RETRY_MS;
+            self.coordinators.wake(key, Some(at));
+        }
+    }
+
+    /// Begins to read where that was put off.
+    pub(super) fn load_if_due(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
+        let waits = self.loading(key).is_some_and(|l| l.token.is_none());
+        if waits {
+            self.load_on(now, key, effects);
+        }
+    }
+
+    fn prepare_to_load(&mut self, key: PartitionKey) -> bool {
+        let Ok(open) = self.open(key) else {
+            return false;
+        };
+        let loading = Loading {
+            groups: Groups::default(),
+            next: open.replica.log_start(),
+            end: open.replica.log_end(),
+            token: None,
+        };
+        let room = Room {
+            state: State::Loading(loading),
+            // Every question of an earlier time was answered, so numbers may begin anew.
+            next_write: WriteId(0),
+            writes: BTreeMap::new(),
+            snapshot_begins: Offset::ZERO,
+            start_moves: None,
+            wake_at: None,
+        };
+        self.coordinators.rooms.insert(key, room);
+        true
+    }
+
+    /// Reads the next piece, or begins to work when there is none.
+    fn load_on(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
+        let token = Token(self.next_token);
+        let Ok(partition) = self.open(key).map(|open| open.store) else {
+            return;
+        };
+        let Some(loading) = self.loading(key) else {
+            return;
+        };
+        if loading.next >= loading.end {
+            let groups = core::mem::take(&mut loading.groups);
+            self.groups_loaded(now, key, groups, effects);
+            return;
+        }
+        loading.token = Some(token);
+        let read = LogCommand::Read {
+            token,
+            partition,
+            from: loading.next,
+            below: loading.end,
+            bytes_max: GROUP_LOAD_READ_BYTES_MAX,
+        };
+        self.next_token += 1;
+        self.coordinators.reads.insert(token, key);
+        effects.push(Effect::Log(read));
+    }
+
+    /// Whether a read was for a coordinator; takes what it brought.
+    pub(in super::super) fn groups_read(
+        &mut self,
+        now: Now,
+        token: Token,
+        batches: Result<Vec<StoredBatch>, ReadError>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Result<Vec<StoredBatch>, ReadError>> {
+        let Some(key) = self.coordinators.reads.remove(&token) else {
+            return Some(batches);
+        };
+        let loading = self
+            .loading(key)
+            .filter(|loading| loading.token == Some(token));
+        if let Some(loading) = loading {
+            let taken = batches
+                .map_err(|error| error.to_string())
+                .and_then(|batches| loading.take(&batches));
+            match taken {
+                Ok(()) => self.load_on(now, key, effects),
+                Err(reason) => self.groups_damaged(key, reason, effects),
+            }
+        }
+        None
+    }
+
+    fn loading(&mut self, key: PartitionKey) -> Option<&mut Loading> {
+        match self.coordinators.rooms.get_mut(&key) {
+            Some(Room {
+                state: State::Loading(loading),
+                ..
+            }) => Some(loading),
+            _ => None,
+        }
+    }
+
+    fn groups_loaded(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        groups: Groups,
+        effects: &mut Vec<Effect>,
+    ) {
+        let topics = self.group_topics();
+        let config = self.config.groups.clone();
+        let Some(room) = self.coordinators.rooms.get_mut(&key) else {
+            return;
+        };
+        let mut given = Vec::new();
+        let coordinator =
+            Coordinator::start(config, groups, topics, room.next_write, now, &mut given);
+        room.state = State::Active(Box::new(coordinator));
+        self.carry_out_groups(now, key, given, effects);
+    }
+
+    fn groups_damaged(&mut self, key: PartitionKey, reason: String, effects: &mut Vec<Effect>) {
+        if let Some(room) = self.coordinators.rooms.get_mut(&key) {
+            room.state = State::Damaged;
+        }
+        effects.push(Effect::Notice(Notice::GroupsDamaged {
+            partition: key,
+            reason,
+        }));
+    }
+}
+
+impl Loading {
+    /// Applies the records of what was read.
+    fn take(&mut self, pieces: &[StoredBatch]) -> Result<(), String> {
+        let before = self.next;
+        for piece in pieces {
+            match piece {
+                StoredBatch::Cached(batch) => self.apply(&batch.header(), batch.body())?,
+                StoredBatch::Read(bytes) => {
+                    let mut rest = &bytes[..];
+                    while !rest.is_empty() {
+                        let header = BatchHeader::read(rest).map_err(|error| error.to_string())?;
+                        self.apply(&header, payload(rest, &header))?;
+                        rest = &rest[header.size_bytes..];
+                    }
+                }
+            }
+        }
+        if self.next == before {
+            return Err(format!("the log has nothing at offset {before}"));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, header: &BatchHeader, payload: &[u8]) -> Result<(), String> {
+        let at = header.base_offset;
+        if header.next_offset() <= self.next {
+            return Ok(());
+        }
+        if header.compression() != Some(Compression::None) {
+            return Err(format!("the batch at offset {at} is compressed"));
+        }
+        for record in records(payload, header.record_count) {
+            let record = record.map_err(|error| format!("the batch at offset {at}: {error}"))?;
+            let key = record.key.unwrap_or_default();
+            let record = decode(key, record.value)
+                .map_err(|error| format!("the batch at offset {at}: {error}"))?;
+            self.groups.apply(&record);
+        }
+        self.next = header.next_offset();
+        Ok(())
+    }
+}

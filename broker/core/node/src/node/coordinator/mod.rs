@@ -1,0 +1,361 @@
+//! The coordinators of this shard: one [`weir_group::Coordinator`] for each partition of
+//! `__consumer_offsets` that it leads. Here events are handed to them and their effects carried
+//! out.
+//!
+//! What they write goes through the partition's replica as one batch, and no answer leaves before
+//! the write that it names is replicated. A write that fails makes the coordinator give up and
+//! read its groups from the log again. No rule of groups may live here.
+
+mod calls;
+mod history;
+mod loading;
+mod topics;
+
+use super::Node;
+use crate::{
+    event::{Effect, RequestId},
+    gate::When,
+    request::PartitionKey,
+};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
+use weir_group::{
+    Coordinator, GroupEffect, GroupEvent, GroupRecord, Reply, TopicTable, WriteId, encode,
+};
+use weir_meta::name::CONSUMER_OFFSETS;
+use weir_replica::{AppendRules, Outcome};
+use weir_types::{
+    Batch, ErrorCode, Now, Offset, Tick,
+    log::{LogCommand, Token},
+};
+use weir_wire::build::{BatchBuilder, Stamp};
+
+/// The coordinators of a shard, and what waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Coordinators {
+    rooms: BTreeMap<PartitionKey, Room>,
+    /// The topics as the coordinators know them.
+    topics: Arc<TopicTable>,
+    /// `topics` lags behind the image; no coordinator works with it.
+    topics_stale: bool,
+    calls: BTreeMap<RequestId, calls::Call>,
+    /// Which part of which call a coordinator was asked for.
+    asked: BTreeMap<weir_group::RequestId, (RequestId, usize)>,
+    next_ask: u64,
+    /// When a coordinator wants to look at its timers.
+    timers: BTreeSet<(Tick, PartitionKey)>,
+    /// Whose groups a read is for.
+    reads: BTreeMap<Token, PartitionKey>,
+    watches: history::Watches,
+}
+
+/// One coordinator and its partition.
+#[derive(Debug)]
+struct Room {
+    state: State,
+    /// The number of its next write, which never comes twice.
+    next_write: WriteId,
+    /// Where the writes that are not yet replicated end.
+    writes: BTreeMap<WriteId, Offset>,
+    /// Where the snapshot that was begun last begins.
+    snapshot_begins: Offset,
+    /// Once everything below the first is replicated, the log may start at the second.
+    start_moves: Option<(Offset, Offset)>,
+    wake_at: Option<Tick>,
+}
+
+/// What a coordinator is doing.
+#[derive(Debug)]
+enum State {
+    /// Its groups are being read.
+    Loading(loading::Loading),
+    /// It works.
+    Active(Box<Coordinator>),
+    /// Its groups cannot be read.
+    Damaged,
+}
+
+impl Room {
+    /// The coordinator, if it works; else the error to answer.
+    const fn ready(&self) -> Result<(), ErrorCode> {
+        match self.state {
+            State::Active(_) => Ok(()),
+            State::Loading(_) => Err(ErrorCode::CoordinatorLoadInProgress),
+            State::Damaged => Err(ErrorCode::CoordinatorNotAvailable),
+        }
+    }
+}
+
+impl Coordinators {
+    /// How many answers wait.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len() + self.watches.len()
+    }
+
+    /// The earliest time at which a coordinator or a watch wants to be looked at.
+    pub(super) fn next_deadline(&self) -> Option<Tick> {
+        let timer = self.timers.first().map(|(tick, _)| *tick);
+        [timer, self.watches.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Checks that what waits and what is asked for agree.
+    pub(super) fn check(&self) {
+        for (id, part) in self.asked.values() {
+            let call = self.calls.get(id);
+            let call = call.expect("I-NODE-14: what is asked for belongs to a call");
+            call.check(*part);
+        }
+        for (key, room) in &self.rooms {
+            if let State::Active(coordinator) = &room.state {
+                coordinator.check();
+            }
+            if let Some(tick) = room.wake_at {
+                assert!(
+                    self.timers.contains(&(tick, *key)),
+                    "I-NODE-15: a coordinator is woken"
+                );
+            }
+        }
+    }
+
+    fn ready(&self, key: PartitionKey) -> Result<(), ErrorCode> {
+        let room = self.rooms.get(&key);
+        room.map_or(Err(ErrorCode::NotCoordinator), Room::ready)
+    }
+
+    fn wake(&mut self, key: PartitionKey, at: Option<Tick>) {
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        if let Some(before) = core::mem::replace(&mut room.wake_at, at) {
+            self.timers.remove(&(before, key));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, key));
+        }
+    }
+}
+
+impl Node {
+    /// Whether a partition is one of `__consumer_offsets`.
+    pub(super) fn keeps_groups(&self, key: PartitionKey) -> bool {
+        let topic = self.image.topic(key.topic);
+        topic.is_some_and(|topic| &*topic.name == CONSUMER_OFFSETS)
+    }
+
+    /// This broker leads a partition of `__consumer_offsets` from now on, or leads it anew.
+    pub(super) fn begin_coordinating(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.keeps_groups(key) {
+            return;
+        }
+        self.stop_coordinating(now, key, effects);
+        if self.open(key).is_ok_and(|open| open.replica.leads()) {
+            self.load_groups(now, key, effects);
+        }
+    }
+
+    /// This broker coordinates the groups of a partition no more; whoever waits hears so.
+    pub(super) fn stop_coordinating(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.coordinators.wake(key, None);
+        let Some(room) = self.coordinators.rooms.remove(&key) else {
+            return;
+        };
+        if let State::Active(coordinator) = room.state {
+            let mut given = Vec::new();
+            coordinator.resign(&mut given);
+            for effect in given {
+                if let GroupEffect::Answer { request, reply, .. } = effect {
+                    self.group_reply(now, request, reply, None, effects);
+                }
+            }
+        }
+        self.end_watches(key, ErrorCode::NotCoordinator, effects);
+    }
+
+    /// Lets the coordinators whose time has come look at their timers.
+    pub(super) fn wake_coordinators(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let due = self.coordinators.timers.iter();
+        let due: Vec<PartitionKey> = due
+            .take_while(|(tick, _)| *tick <= now.tick)
+            .map(|(_, key)| *key)
+            .collect();
+        for key in due {
+            self.coordinators.wake(key, None);
+            self.group_event(now, key, GroupEvent::Tick, effects);
+            self.load_if_due(now, key, effects);
+        }
+        self.expire_watches(now, effects);
+    }
+
+    /// Hands an event to a coordinator, if it works.
+    fn group_event(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        event: GroupEvent,
+        effects: &mut Vec<Effect>,
+    ) {
+        let room = self.coordinators.rooms.get_mut(&key);
+        if let Some(Room {
+            state: State::Active(coordinator),
+            ..
+        }) = room
+        {
+            let mut given = Vec::new();
+            coordinator.step(now, event, &mut given);
+            self.carry_out_groups(now, key, given, effects);
+        }
+    }
+
+    /// Carries out what a coordinator wants, in order.
+    fn carry_out_groups(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        given: Vec<GroupEffect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut failed = false;
+        let mut patterns = Vec::new();
+        for effect in given {
+            match effect {
+                GroupEffect::Write { write, records } => {
+                    failed |= !self.write_groups(now, key, write, &records, effects);
+                }
+                GroupEffect::Answer { request, reply, .. } if failed => {
+                    // Only what was true before the failed write may be told; nobody knows which.
+                    drop(reply);
+                    let reply = Reply::error(ErrorCode::NotCoordinator);
+                    self.group_reply(now, request, reply, None, effects);
+                }
+                GroupEffect::Answer {
+                    request,
+                    after,
+                    reply,
+                } => {
+                    let when = self.when_written(key, after);
+                    self.group_reply(now, request, reply, when, effects);
+                }
+                GroupEffect::ResolvePattern { pattern } => patterns.push(pattern),
+                GroupEffect::WakeAt(tick) => self.coordinators.wake(key, Some(tick)),
+                GroupEffect::HistoryGrew { group, .. } if !failed => {
+                    self.tell_watches(now, key, &group, effects);
+                }
+                GroupEffect::SnapshotWritten { end, .. } if !failed => {
+                    self.snapshot_written(key, end, effects);
+                }
+                GroupEffect::HistoryGrew { .. } | GroupEffect::SnapshotWritten { .. } => {}
+            }
+        }
+        if failed {
+            // Not at once: what made the write fail would make the next one fail as well.
+            self.stop_coordinating(now, key, effects);
+            self.load_groups_later(now, key);
+            return;
+        }
+        for pattern in patterns {
+            self.resolve_pattern(now, key, pattern, effects);
+        }
+    }
+
+    /// When a write is replicated; nothing if it is already.
+    fn when_written(&self, key: PartitionKey, write: Option<WriteId>) -> Option<When> {
+        let room = self.coordinators.rooms.get(&key)?;
+        let end = room.writes.get(&write?)?;
+        Some(When::Replicated(key, *end))
+    }
+
+    /// Appends the records as one batch; returns whether that could be done.
+    fn write_groups(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        write: WriteId,
+        records: &[GroupRecord],
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let mut builder = BatchBuilder::new(now.wall);
+        for record in records {
+            let (key, value) = encode(record);
+            builder.push(now.wall, Some(&key), value.as_deref(), &[]);
+        }
+        let bytes = builder.finish(Stamp::default());
+        let batch = Batch::parse(&bytes).expect("I-NODE-16: a batch of our own making is whole");
+        let Some(open) = self.open_mut(key) else {
+            return false;
+        };
+        let rules = AppendRules {
+            log_append_time: false,
+            min_insync_replicas: open.config.min_insync_replicas,
+            forget_sequences: false,
+        };
+        let header = batch.header();
+        let Ok(appended) = open.replica.append(now, batch, &header, &rules) else {
+            return false;
+        };
+        if let Outcome::New { batch, meta } = appended.outcome {
+            effects.push(Effect::Log(LogCommand::Append {
+                partition: open.store,
+                batch,
+                meta,
+            }));
+        }
+        if let Some(room) = self.coordinators.rooms.get_mut(&key) {
+            room.next_write = WriteId(write.0 + 1);
+            room.writes.insert(write, appended.end);
+            if let Some(GroupRecord::SnapshotBegin { .. }) = records.first() {
+                room.snapshot_begins = appended.base_offset;
+            }
+        }
+        true
+    }
+
+    /// A snapshot is written: the log may start with it as soon as its end is replicated.
+    fn snapshot_written(&mut self, key: PartitionKey, end: WriteId, effects: &mut Vec<Effect>) {
+        let replicated = self.open(key).map(|open| open.replica.high_watermark());
+        if let Some(room) = self.coordinators.rooms.get_mut(&key) {
+            let end = room.writes.get(&end).copied();
+            let end = end.or(replicated.ok()).unwrap_or(room.snapshot_begins);
+            room.start_moves = Some((end, room.snapshot_begins));
+        }
+        self.groups_replicated(key, effects);
+    }
+
+    /// More of a partition is replicated: what was waited for there need not be kept.
+    pub(super) fn groups_replicated(&mut self, key: PartitionKey, effects: &mut Vec<Effect>) {
+        let Some(room) = self.coordinators.rooms.get_mut(&key) else {
+            return;
+        };
+        let Some(super::Partition::Open(open)) = self.partitions.get(&key) else {
+            return;
+        };
+        let replicated = open.replica.high_watermark();
+        while let Some(first) = room.writes.first_entry()
+            && *first.get() <= replicated
+        {
+            first.remove();
+        }
+        let due = room.start_moves.take_if(|(end, _)| *end <= replicated);
+        if let Some((_, to)) = due {
+            // It can fail only where the partition is no longer led, and then it need not move.
+            let _start = self.delete_below(key, Some(to), effects);
+        }
+    }
+}
