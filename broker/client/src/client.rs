@@ -6,6 +6,7 @@ use crate::{
     config::ClientConfig,
     consumer::ConsumerBuilder,
     error::RequestError,
+    group::GroupConsumerBuilder,
     producer::ProducerBuilder,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -66,6 +67,11 @@ impl Client {
     /// Begins a consumer.
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(self)
+    }
+
+    /// Begins a consumer that shares topics with the other members of `group`.
+    pub fn group(&self, group: &str) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(self, group)
     }
 
     /// Administers the cluster.

@@ -306,6 +306,12 @@ pub enum ConsumeError {
         /// The position.
         offset: Offset,
     },
+    /// The group keeps no offset of the partition and the reset policy says to stop.
+    #[error("the group has no offset of {partition}, and the reset policy is `error`")]
+    NoOffset {
+        /// Where.
+        partition: TopicPartition,
+    },
     /// The topic is not there, or the broker says nothing about it.
     #[error("topic {topic}: {error}")]
     Topic {
@@ -347,6 +353,65 @@ impl ConsumeError {
         match self {
             Self::Topic { error, .. } | Self::Partition { error, .. } => error.can_retry(),
             Self::Request(error) => error.can_retry(),
+            _ => false,
+        }
+    }
+}
+
+/// Why consuming as a member of a group, or committing, failed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// A setting, or a call, makes no sense.
+    #[error("{reason}")]
+    Config {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Records could not be read; the member stays in the group and can be used on.
+    #[error(transparent)]
+    Consume(#[from] ConsumeError),
+    /// The coordinator does not take the member, for good: not allowed, the group is full, another
+    /// member goes by the same `group.instance.id`, assignors or protocols that do not fit.
+    #[error("group {group}: {error}")]
+    Refused {
+        /// The group.
+        group: Arc<str>,
+        /// The coordinator's words.
+        error: BrokerError,
+    },
+    /// The coordinator did not take an offset.
+    #[error("the offset of {partition} was not committed: {error}")]
+    Commit {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The coordinator's words. `FENCED_MEMBER_EPOCH`, `ILLEGAL_GENERATION` and
+        /// `UNKNOWN_MEMBER_ID` mean that others may own the partition by now.
+        error: BrokerError,
+    },
+    /// Too many commits wait for an answer.
+    #[error("{limit} commits wait for an answer already")]
+    TooManyCommits {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// No usable answer, and no hope for one.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The member has left its group.
+    #[error("the group consumer is closed")]
+    Closed,
+}
+
+impl GroupError {
+    /// Whether going on with the same consumer, or the same commit again, may succeed.
+    #[must_use]
+    pub fn can_retry(&self) -> bool {
+        match self {
+            Self::Consume(error) => error.can_retry(),
+            Self::Commit { error, .. } => error.can_retry(),
+            Self::Request(error) => error.can_retry(),
+            Self::TooManyCommits { .. } => true,
             _ => false,
         }
     }

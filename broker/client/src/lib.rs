@@ -15,6 +15,7 @@ pub mod consumer;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod group;
 pub mod limits;
 mod net;
 pub mod producer;
@@ -25,7 +26,12 @@ pub use client::Client;
 pub use config::ClientConfig;
 pub use consumer::{Consumer, ConsumerBuilder, FetchedBatch, OffsetReset, SeekTo};
 pub use error::{
-    AdminError, BrokerError, ClientRefusal, ConnectError, ConsumeError, ProduceError, RequestError,
+    AdminError, BrokerError, ClientRefusal, ConnectError, ConsumeError, GroupError, ProduceError,
+    RequestError,
+};
+pub use group::{
+    ClassicAssignor, CommitOffset, GroupConsumer, GroupConsumerBuilder, GroupProtocol,
+    RebalanceListener,
 };
 pub use producer::{
     Acks, Delivery, PartitionChoice, PartitionRequest, Partitioner, Producer, ProducerBuilder,

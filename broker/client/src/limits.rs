@@ -83,5 +83,30 @@ pub const FETCH_PATIENCE: u32 = 8;
 /// The most bytes a fetched batch may grow to when it is decompressed.
 pub const DECOMPRESSED_BYTES_MAX: usize = weir_types::limits::BATCH_DECOMPRESSED_BYTES_MAX;
 
+/// How long a member of the classic protocol may be silent, in milliseconds.
+/// Kafka's `session.timeout.ms`.
+pub const SESSION_TIMEOUT_MS: u64 = 45_000;
+
+/// How often a member of the classic protocol says that it lives, in milliseconds.
+/// Kafka's `heartbeat.interval.ms`.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 3_000;
+
+/// How long the program may take between two polls before its partitions go to others, in
+/// milliseconds; also how long a rebalance waits for it. Kafka's `max.poll.interval.ms`.
+pub const MAX_POLL_INTERVAL_MS: u64 = 300_000;
+
+/// How often offsets are committed by themselves, in milliseconds.
+/// Kafka's `auto.commit.interval.ms`.
+pub const AUTO_COMMIT_INTERVAL_MS: u64 = 5_000;
+
+/// Commits of one group consumer that may wait for an answer.
+pub const COMMITS_MAX: usize = 1_024;
+
+/// How much longer than the rebalance timeout a JoinGroup may take to be answered, in milliseconds.
+pub const JOIN_SLACK_MS: u64 = 5_000;
+
+/// How long a group consumer that is dropped without `close` tries to leave, in milliseconds.
+pub const FAREWELL_MS: u64 = 5_000;
+
 const _: () = assert!(BATCH_BYTES <= PRODUCE_REQUEST_BYTES);
 const _: () = assert!(PARTITION_FETCH_BYTES <= FETCH_BYTES);

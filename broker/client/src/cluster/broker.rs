@@ -32,6 +32,10 @@ pub(crate) enum Purpose {
     Produce { producer: u64, lane: u16 },
     /// The fetch session of one consumer.
     Fetch { consumer: u64 },
+    /// The membership of one group consumer: a join may wait for minutes.
+    Group { consumer: u64 },
+    /// The offsets of one group consumer.
+    Offsets { consumer: u64 },
 }
 
 /// A broker and what is open to it.

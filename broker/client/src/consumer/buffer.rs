@@ -39,6 +39,14 @@ pub(crate) struct Part {
     batches: VecDeque<RawBatch>,
     buffered_bytes: usize,
     is_ready: bool,
+    is_placeless: bool,
+}
+
+impl Part {
+    /// Whether it has never had a place to read from: nothing of it may be committed.
+    pub(crate) const fn is_placeless(&self) -> bool {
+        self.is_placeless
+    }
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +98,7 @@ impl Buffer {
         part.fetch_offset = offset;
         part.position = offset;
         part.doing = Doing::Fetching;
+        part.is_placeless = false;
         part.blocked_until = Tick::default();
         part.failures = 0;
         generation
@@ -213,6 +222,13 @@ impl Buffer {
         self.fail(error);
     }
 
+    /// Says that a partition has no place yet, until it is moved.
+    pub(crate) fn forget_place(&mut self, partition: &TopicPartition) {
+        if let Some(part) = self.parts.get_mut(partition) {
+            part.is_placeless = true;
+        }
+    }
+
     /// Stops a partition whose batch turned out to be damaged, and drops what is behind it.
     pub(crate) fn stop(&mut self, partition: &TopicPartition, generation: u64) {
         let Some(position) = self
@@ -308,5 +324,6 @@ fn new_part(offset: Offset) -> Part {
         batches: VecDeque::new(),
         buffered_bytes: 0,
         is_ready: false,
+        is_placeless: false,
     }
 }

@@ -286,7 +286,31 @@ impl Consumer {
         std::future::poll_fn(|context| self.poll_batch(context)).await
     }
 
-    fn poll_batch(
+    /// Takes partitions in at offsets that are known; their topics' metadata must be, too.
+    pub(crate) fn take_in(&mut self, starts: &[(TopicPartition, Offset)]) {
+        for (partition, offset) in starts {
+            self.move_to(partition, *offset);
+        }
+        self.inner.fetch_from_leaders();
+    }
+
+    /// Takes a partition in that nobody knows a place for: it waits for a seek, and the reader is
+    /// told why.
+    pub(crate) fn take_in_halted(&mut self, partition: &TopicPartition, error: ConsumeError) {
+        self.move_to(partition, Offset::ZERO);
+        let mut state = self.inner.state();
+        state.buffer.forget_place(partition);
+        state.buffer.halt(partition, error);
+    }
+
+    /// The position of every partition that waits for no seek.
+    pub(crate) fn positions(&self) -> BTreeMap<TopicPartition, Offset> {
+        let state = self.inner.state();
+        let usable = state.buffer.iter().filter(|(_, part)| !part.is_placeless());
+        usable.map(|(p, part)| (p.clone(), part.position)).collect()
+    }
+
+    pub(crate) fn poll_batch(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<FetchedBatch, ConsumeError>> {
@@ -346,7 +370,7 @@ impl Consumer {
         Poll::Ready(opened.map(|batch| (batch, generation)))
     }
 
-    fn poll_record(
+    pub(crate) fn poll_record(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<ConsumerRecord, ConsumeError>> {

@@ -1,0 +1,449 @@
+//! The member's task: it heartbeats, carries out what the state machine wants, and commits, however
+//! slow the program reads.
+//!
+//! Commits go out one after the other, so that an older one never overtakes a newer one.
+
+use super::{
+    CommitOffset, GroupProtocol,
+    builder::Pattern,
+    desk::{Desk, Event, Order, Start},
+    member::{Answer, Input, Member, Output},
+    work::Desktop,
+};
+use crate::{
+    cluster::metadata::Metadata,
+    error::{GroupError, RequestError},
+    limits::FAREWELL_MS,
+    record::TopicPartition,
+};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::Instant,
+};
+use weir_types::{Offset, Tick, TopicId};
+
+type Offsets = BTreeMap<TopicPartition, CommitOffset>;
+type Reply = oneshot::Sender<Result<(), GroupError>>;
+
+/// Work that is done.
+enum Done {
+    Told(Result<Answer, RequestError>),
+    Placed(Vec<Start>),
+    Names(BTreeMap<TopicId, Arc<str>>),
+    Counts(BTreeMap<Arc<str>, i32>),
+    Committed(Result<(), GroupError>),
+    Nothing,
+}
+
+/// Why something is committed.
+enum Cause {
+    Time,
+    /// The permit is given back with the answer.
+    Asked(Reply, OwnedSemaphorePermit),
+    Release,
+    Close(Reply),
+}
+
+struct Job {
+    offsets: Offsets,
+    cause: Cause,
+}
+
+pub(crate) struct Driver {
+    desktop: Arc<Desktop>,
+    desk: Arc<Desk>,
+    member: Member,
+    start: Instant,
+    tasks: FuturesUnordered<BoxFuture<'static, Done>>,
+    queue: VecDeque<Job>,
+    /// The job that is being carried out.
+    current: Option<Job>,
+    /// What the group keeps, as far as this member knows.
+    kept: BTreeMap<TopicPartition, Offset>,
+    snapshot_at: Option<Instant>,
+    is_snapshot_asked: bool,
+    polls: u64,
+    polled_at: Instant,
+    look_at: Instant,
+    is_stalled: bool,
+    /// When all topics were asked for, for an expression.
+    learned_at: Instant,
+    /// When leaving is given up.
+    over_at: Option<Instant>,
+    farewell: Option<(Reply, Result<(), GroupError>)>,
+    is_over: bool,
+    /// What the classic protocol's subscription was worked out from.
+    seen: BTreeMap<Arc<str>, usize>,
+}
+
+impl Driver {
+    pub(crate) fn new(desktop: Arc<Desktop>, member: Member) -> Self {
+        let now = Instant::now();
+        let every = desktop.settings.auto_commit;
+        Self {
+            desk: Arc::clone(&desktop.desk),
+            member,
+            start: now,
+            tasks: FuturesUnordered::new(),
+            queue: VecDeque::new(),
+            current: None,
+            kept: BTreeMap::new(),
+            snapshot_at: every.map(|every| now + every),
+            is_snapshot_asked: false,
+            polls: 0,
+            polled_at: now,
+            look_at: now,
+            is_stalled: false,
+            learned_at: now,
+            over_at: None,
+            farewell: None,
+            is_over: false,
+            seen: BTreeMap::new(),
+            desktop,
+        }
+    }
+
+    /// Runs until the member has left.
+    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        let mut metadata = self.desktop.shared.watch_metadata();
+        let desktop = Arc::clone(&self.desktop);
+        for topic in &desktop.settings.topics {
+            desktop.shared.want(topic);
+        }
+        if desktop.settings.protocol == GroupProtocol::Classic {
+            // It has to say its topics itself.
+            learn(&desktop).await;
+        }
+        self.follow(&metadata.borrow_and_update().clone());
+        self.input(Input::Tick);
+        let mut is_deserted = false;
+        while !self.is_over {
+            self.next_commit();
+            let wake = self.wake();
+            tokio::select! {
+                event = events.recv(), if !is_deserted => match event {
+                    Some(event) => self.event(event),
+                    None => {
+                        is_deserted = true;
+                        self.leave(Duration::from_millis(FAREWELL_MS));
+                    }
+                },
+                Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.done(done),
+                () = tokio::time::sleep_until(wake) => self.time_passed(),
+                changed = metadata.changed() => {
+                    if changed.is_ok() {
+                        let now = metadata.borrow_and_update().clone();
+                        self.follow(&now);
+                    } else {
+                        self.is_over = true;
+                    }
+                }
+            }
+        }
+        if let Some((reply, result)) = self.farewell.take() {
+            // Whoever closed may have gone away.
+            let _ = reply.send(result);
+        }
+        // Long work under way ends with the task.
+        drop(self.tasks);
+        self.desktop.hang_up().await;
+    }
+
+    fn now(&self) -> Tick {
+        Tick(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn wake(&self) -> Instant {
+        let due = self.member.due();
+        let due = due.map(|tick| self.start + Duration::from_millis(tick.0));
+        let snapshot = self.snapshot_at.filter(|_| !self.is_snapshot_asked);
+        let all = [due, snapshot, self.over_at, Some(self.look_at)];
+        all.into_iter().flatten().min().unwrap_or(self.look_at)
+    }
+
+    fn time_passed(&mut self) {
+        let now = Instant::now();
+        if self.over_at.is_some_and(|at| now >= at) {
+            self.is_over = true;
+            return;
+        }
+        if self.snapshot_at.is_some_and(|at| now >= at) && !self.is_snapshot_asked {
+            self.is_snapshot_asked = true;
+            self.desk.order(Order::Snapshot);
+        }
+        if now >= self.look_at {
+            self.look_whether_it_polls(now);
+        }
+        self.input(Input::Tick);
+    }
+
+    fn look_whether_it_polls(&mut self, now: Instant) {
+        let limit = self.desktop.settings.max_poll_interval;
+        self.look_at = now + limit / 4;
+        let polls = self.desk.polls();
+        if polls != self.polls {
+            self.polls = polls;
+            self.polled_at = now;
+        } else if now.duration_since(self.polled_at) >= limit
+            && !self.is_stalled
+            && self.over_at.is_none()
+        {
+            tracing::warn!(
+                group = %self.desktop.settings.group,
+                limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+                "the program did not poll within max_poll_interval: its partitions go to others"
+            );
+            self.is_stalled = true;
+            self.desk.order(Order::Report);
+            self.input(Input::Stalled);
+        }
+        let max_age = self.desktop.shared.config.metadata_max_age;
+        let is_classic = self.desktop.settings.protocol == GroupProtocol::Classic;
+        if is_classic
+            && self.desktop.settings.pattern.is_some()
+            && now.duration_since(self.learned_at) >= max_age
+        {
+            self.learned_at = now;
+            let desktop = Arc::clone(&self.desktop);
+            self.tasks.push(Box::pin(async move {
+                learn(&desktop).await;
+                Done::Nothing
+            }));
+        }
+        // A reader that waits for records shows that it is there.
+        self.desk.nudge();
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Positions(positions) => {
+                self.is_snapshot_asked = false;
+                let every = self.desktop.settings.auto_commit;
+                self.snapshot_at = every.map(|every| Instant::now() + every);
+                let offsets = self.changed(&positions);
+                let is_under_way = |job: &Job| matches!(job.cause, Cause::Time);
+                if !offsets.is_empty() && !self.queue.iter().any(is_under_way) {
+                    let cause = Cause::Time;
+                    self.queue.push_back(Job { offsets, cause });
+                }
+            }
+            Event::Released(offsets) if offsets.is_empty() => self.input(Input::Released),
+            Event::Released(offsets) => self.queue.push_back(Job {
+                offsets,
+                cause: Cause::Release,
+            }),
+            Event::Taken => self.input(Input::Taken),
+            Event::Polled => {
+                self.is_stalled = false;
+                self.polled_at = Instant::now();
+                self.input(Input::Polled);
+            }
+            Event::Commit {
+                offsets,
+                reply,
+                permit,
+            } => self.queue.push_back(Job {
+                offsets,
+                cause: Cause::Asked(reply, permit),
+            }),
+            Event::Committed { partitions, reply } => {
+                let desktop = Arc::clone(&self.desktop);
+                self.tasks.push(Box::pin(async move {
+                    let wanted = partitions.into_iter().collect();
+                    let answer = desktop.offsets(&wanted, desktop.shared.deadline()).await;
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(answer);
+                    Done::Nothing
+                }));
+            }
+            Event::Close { offsets, reply } => {
+                self.over_at = Some(self.desktop.shared.deadline());
+                self.queue.push_back(Job {
+                    offsets,
+                    cause: Cause::Close(reply),
+                });
+            }
+        }
+    }
+
+    /// The positions that the group does not keep yet.
+    fn changed(&self, positions: &BTreeMap<TopicPartition, Offset>) -> Offsets {
+        let news = positions
+            .iter()
+            .filter(|(partition, offset)| self.kept.get(partition) != Some(offset));
+        news.map(|(p, offset)| (p.clone(), CommitOffset::from(*offset)))
+            .collect()
+    }
+
+    /// Begins the next commit, if none is under way.
+    fn next_commit(&mut self) {
+        if self.current.is_some() {
+            return;
+        }
+        let Some(job) = self.queue.pop_front() else {
+            return;
+        };
+        let (desktop, offsets) = (Arc::clone(&self.desktop), job.offsets.clone());
+        let now = Instant::now();
+        let limit = match job.cause {
+            // Others wait for the partitions.
+            Cause::Release => self.desktop.settings.max_poll_interval / 2,
+            _ => self.desktop.shared.config.operation_timeout,
+        };
+        let until = now + limit.min(self.desktop.shared.config.operation_timeout);
+        self.current = Some(job);
+        self.tasks.push(Box::pin(async move {
+            Done::Committed(desktop.commit(offsets, until).await)
+        }));
+    }
+
+    fn committed(&mut self, result: Result<(), GroupError>) {
+        let Some(job) = self.current.take() else {
+            return;
+        };
+        match &result {
+            Ok(()) => {
+                let kept = job.offsets.iter().map(|(p, o)| (p.clone(), o.offset));
+                self.kept.extend(kept);
+            }
+            Err(error) => {
+                tracing::warn!(group = %self.desktop.settings.group, %error, "offsets were not committed");
+            }
+        }
+        match job.cause {
+            Cause::Time => {}
+            Cause::Asked(reply, _) => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(result);
+            }
+            Cause::Release => {
+                if let Err(error) = result {
+                    self.desk.order(Order::Warn(error));
+                }
+                self.input(Input::Released);
+            }
+            Cause::Close(reply) => {
+                self.farewell = Some((reply, result));
+                self.leave(self.desktop.shared.config.operation_timeout);
+            }
+        }
+    }
+
+    fn leave(&mut self, limit: Duration) {
+        self.over_at = Some(Instant::now() + limit);
+        self.input(Input::Leave);
+        if self.member.is_over() {
+            self.is_over = true;
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Told(Ok(answer)) => self.input(Input::Told(answer)),
+            Done::Told(Err(error)) => {
+                tracing::debug!(group = %self.desktop.settings.group, %error, "no answer of the coordinator");
+                self.input(Input::Failed(error));
+            }
+            Done::Placed(starts) => {
+                for start in &starts {
+                    if let Ok(offset) = &start.offset
+                        && start.is_kept
+                    {
+                        self.kept.insert(start.partition.clone(), *offset);
+                    }
+                }
+                self.desk.order(Order::Take(starts));
+            }
+            Done::Names(names) => self.input(Input::Names(names)),
+            Done::Counts(counts) => {
+                for (topic, count) in &counts {
+                    if let Some(seen) = self.seen.get_mut(topic) {
+                        *seen = usize::try_from(*count).unwrap_or(0);
+                    }
+                }
+                self.input(Input::Counts(counts));
+            }
+            Done::Committed(result) => self.committed(result),
+            Done::Nothing => {}
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let outputs = self.member.step(self.now(), input);
+        self.desk.set_identity(self.member.identity());
+        for output in outputs {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let desktop = Arc::clone(&self.desktop);
+        match output {
+            Output::Ask(ask) => self.tasks.push(Box::pin(async move {
+                Done::Told(desktop.send(ask).await)
+            })),
+            Output::Moved => self.desktop.coordinator.forget(),
+            Output::Release {
+                partitions,
+                is_lost,
+            } => {
+                self.kept.retain(|p, _| !partitions.contains(p));
+                self.desk.order(Order::Release {
+                    partitions,
+                    is_lost,
+                });
+            }
+            Output::Take(partitions) => self.tasks.push(Box::pin(async move {
+                Done::Placed(desktop.place(partitions).await)
+            })),
+            Output::Resolve(ids) => self.tasks.push(Box::pin(async move {
+                Done::Names(desktop.names(ids).await)
+            })),
+            Output::Count(topics) => self.tasks.push(Box::pin(async move {
+                Done::Counts(desktop.counts(topics).await)
+            })),
+            Output::Fail(error) => self.desk.order(Order::Fail(error)),
+            Output::Left => self.is_over = true,
+        }
+    }
+
+    /// Tells a classic member which topics there are, where that has changed.
+    fn follow(&mut self, metadata: &Metadata) {
+        let settings = &self.desktop.settings;
+        if settings.protocol != GroupProtocol::Classic {
+            return;
+        }
+        let topics = metadata.topics.iter().filter(|(name, topic)| {
+            let is_named = settings.topics.contains(*name);
+            let matches = |pattern: &Pattern| pattern.matches(name);
+            (is_named || settings.pattern.as_ref().is_some_and(matches)) && !topic.error.is_err()
+        });
+        let seen: BTreeMap<_, _> = topics
+            .map(|(name, topic)| (Arc::clone(name), topic.partitions.len()))
+            .collect();
+        if seen == self.seen {
+            return;
+        }
+        let names: BTreeSet<_> = seen.keys().chain(&settings.topics).cloned().collect();
+        self.seen = seen;
+        self.input(Input::Topics(names));
+    }
+}
+
+/// Asks for the topics that are named, or for all where there is an expression.
+async fn learn(desktop: &Desktop) {
+    let settings = &desktop.settings;
+    let topics = match settings.pattern {
+        Some(_) => None,
+        None => Some(settings.topics.iter().cloned().collect()),
+    };
+    if let Err(error) = desktop.shared.refresh(topics).await {
+        tracing::debug!(%error, "metadata could not be refreshed");
+    }
+}
