@@ -1,10 +1,12 @@
-//! Administration: topics, configurations, offsets and what the cluster looks like.
+//! Administration: topics, configurations, offsets, groups and what the cluster looks like.
 //!
 //! Each call is one request of the protocol, or one to each leader; what can be retried safely is
 //! retried within the operation timeout.
 
 mod cluster;
 mod configs;
+mod groups;
+mod history;
 pub(crate) mod offsets;
 mod topics;
 
@@ -14,6 +16,11 @@ pub use cluster::{
 pub use configs::{
     AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym,
     ConfigType, ResourceKind,
+};
+pub use groups::{GroupDescription, GroupListing, GroupMember};
+pub use history::{
+    GroupCause, GroupCauseKind, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery,
+    WatchedChanges,
 };
 pub use offsets::{EpochEnd, FoundOffset, OffsetSpec};
 pub use topics::{

@@ -225,17 +225,11 @@ mod tests {
     fn a_newcomer_gets_nothing_until_it_is_given_up_and_then_a_fair_share() {
         let owned = [("t", 0), ("t", 1), ("t", 2), ("t", 3)];
         let topics = counts(&[("t", 4)]);
-        let first = wishes(&[
-            ("a", wish(&["t"], &owned, 1)),
-            ("b", wish(&["t"], &[], -1)),
-        ]);
+        let first = wishes(&[("a", wish(&["t"], &owned, 1)), ("b", wish(&["t"], &[], -1))]);
         let shares = cooperative_sticky(&first, &topics);
         assert_eq!(sizes(&shares), [2, 0], "two are on their way");
         let kept: Vec<_> = shares["a"].iter().map(|p| ("t", p.partition.0)).collect();
-        let second = wishes(&[
-            ("a", wish(&["t"], &kept, 2)),
-            ("b", wish(&["t"], &[], 2)),
-        ]);
+        let second = wishes(&[("a", wish(&["t"], &kept, 2)), ("b", wish(&["t"], &[], 2))]);
         let after = cooperative_sticky(&second, &topics);
         assert_eq!(after["a"], shares["a"], "what is kept does not move");
         assert_eq!(sizes(&after), [2, 2]);

@@ -347,7 +347,10 @@ fn profile(settings: &Settings) -> Profile {
         instance_id: text(&settings.instance_id),
         rack: text(&settings.rack),
         topics: settings.topics.clone(),
-        regex: settings.pattern.as_ref().map(|p| Text::from(p.text.as_str())),
+        regex: settings
+            .pattern
+            .as_ref()
+            .map(|p| Text::from(p.text.as_str())),
         server_assignor: text(&settings.server_assignor),
         classic_assignor: settings.classic_assignor,
         rebalance_timeout_ms: millis(settings.max_poll_interval),

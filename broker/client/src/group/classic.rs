@@ -336,7 +336,12 @@ impl ClassicMember {
         }
         self.joined_with.clone_from(&owned);
         let subscription = ConsumerProtocolSubscription {
-            topics: self.profile.topics.iter().map(|t| Text::from(&**t)).collect(),
+            topics: self
+                .profile
+                .topics
+                .iter()
+                .map(|t| Text::from(&**t))
+                .collect(),
             user_data: None,
             owned_partitions: rows(&owned),
             generation_id: self.generation,
@@ -405,7 +410,7 @@ impl ClassicMember {
                 self.next_at = now + self.profile.heartbeat_ms;
             }
             // Whatever the coordinator says: the member is out, or will be.
-            Answer::Leave(_) => self.is_out(now, outputs),
+            Answer::Leave => self.is_out(now, outputs),
             Answer::Modern(_) => {}
         }
     }

@@ -124,10 +124,7 @@ impl Desk {
     }
 
     pub(crate) fn set_identity(&self, identity: Identity) {
-        *self
-            .identity
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     pub(crate) fn identity(&self) -> Identity {

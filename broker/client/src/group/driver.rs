@@ -318,9 +318,10 @@ impl Driver {
         }
         match job.cause {
             Cause::Time => {}
-            Cause::Asked(reply, _) => {
+            Cause::Asked(reply, permit) => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(result);
+                drop(permit);
             }
             Cause::Release => {
                 if let Err(error) = result {
@@ -385,9 +386,9 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         let desktop = Arc::clone(&self.desktop);
         match output {
-            Output::Ask(ask) => self.tasks.push(Box::pin(async move {
-                Done::Told(desktop.send(ask).await)
-            })),
+            Output::Ask(ask) => self
+                .tasks
+                .push(Box::pin(async move { Done::Told(desktop.send(ask).await) })),
             Output::Moved => self.desktop.coordinator.forget(),
             Output::Release {
                 partitions,
@@ -402,9 +403,11 @@ impl Driver {
             Output::Take(partitions) => self.tasks.push(Box::pin(async move {
                 Done::Placed(desktop.place(partitions).await)
             })),
-            Output::Resolve(ids) => self.tasks.push(Box::pin(async move {
-                Done::Names(desktop.names(ids).await)
-            })),
+            Output::Resolve(ids) => {
+                self.tasks.push(Box::pin(
+                    async move { Done::Names(desktop.names(ids).await) },
+                ))
+            }
             Output::Count(topics) => self.tasks.push(Box::pin(async move {
                 Done::Counts(desktop.counts(topics).await)
             })),

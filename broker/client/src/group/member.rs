@@ -20,7 +20,7 @@ use weir_wire::{
     messages::{
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest,
         HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-        LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+        SyncGroupRequest, SyncGroupResponse,
     },
 };
 
@@ -59,7 +59,7 @@ pub(crate) enum Answer {
     Join(JoinGroupResponse),
     Sync(SyncGroupResponse),
     Heartbeat(HeartbeatResponse),
-    Leave(LeaveGroupResponse),
+    Leave,
 }
 
 /// What happened.

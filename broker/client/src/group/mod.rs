@@ -20,14 +20,11 @@ mod work;
 pub use builder::{ClassicAssignor, GroupConsumerBuilder, GroupProtocol};
 pub(crate) use classic::read_assignment;
 pub use listener::{FinalCommit, RebalanceListener};
-
+pub(crate) use member::Identity;
 
 use crate::{
-    Consumer, ConsumerRecord, FetchedBatch,
-    consumer::SeekTo,
-    error::GroupError,
-    limits::COMMITS_MAX,
-    record::TopicPartition,
+    Consumer, ConsumerRecord, FetchedBatch, consumer::SeekTo, error::GroupError,
+    limits::COMMITS_MAX, record::TopicPartition,
 };
 use desk::{Desk, Event, Order, Start};
 use futures_core::Stream;
@@ -381,9 +378,7 @@ impl GroupConsumer {
             reply,
             permit,
         });
-        Commit {
-            answer: Ok(answer),
-        }
+        Commit { answer: Ok(answer) }
     }
 
     /// What the group keeps of partitions, asked for now; those without an offset are left out.

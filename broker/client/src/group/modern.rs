@@ -410,12 +410,7 @@ impl ModernMember {
         }
     }
 
-    fn failed(
-        &mut self,
-        now: Tick,
-        error: crate::error::RequestError,
-        outputs: &mut Vec<Output>,
-    ) {
+    fn failed(&mut self, now: Tick, error: crate::error::RequestError, outputs: &mut Vec<Output>) {
         let asked = self.under_way.take();
         self.is_whole = true;
         outputs.push(Output::Moved);

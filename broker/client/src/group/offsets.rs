@@ -135,20 +135,21 @@ pub(crate) type Kept = BTreeMap<TopicPartition, Result<Option<CommitOffset>, Bro
 /// What an answer about one group says.
 pub(crate) fn fetched(response: OffsetFetchResponse) -> Result<Kept, BrokerError> {
     let mut kept = Kept::new();
-    let mut keep = |topic: &Text, index, code, offset: Offset, epoch: LeaderEpoch, text: Option<Text>| {
-        let partition = TopicPartition {
-            topic: Arc::from(topic.as_str()),
-            partition: index,
+    let mut keep =
+        |topic: &Text, index, code, offset: Offset, epoch: LeaderEpoch, text: Option<Text>| {
+            let partition = TopicPartition {
+                topic: Arc::from(topic.as_str()),
+                partition: index,
+            };
+            let found = BrokerError::check(code, None).map(|()| {
+                (offset.0 >= 0).then(|| CommitOffset {
+                    offset,
+                    leader_epoch: (epoch.0 >= 0).then_some(epoch),
+                    metadata: text.map(|text| text.to_string()).unwrap_or_default(),
+                })
+            });
+            kept.insert(partition, found);
         };
-        let found = BrokerError::check(code, None).map(|()| {
-            (offset.0 >= 0).then(|| CommitOffset {
-                offset,
-                leader_epoch: (epoch.0 >= 0).then_some(epoch),
-                metadata: text.map(|text| text.to_string()).unwrap_or_default(),
-            })
-        });
-        kept.insert(partition, found);
-    };
     BrokerError::check(response.error_code, None)?;
     for topic in response.topics {
         for row in topic.partitions {

@@ -76,7 +76,10 @@ impl Desktop {
         let session = broker.session(self.group_purpose()).await?;
         let timeout = self.shared.config.request_timeout;
         match ask {
-            Ask::Modern(body) => self.call(&session, &body, timeout).await.map(Answer::Modern),
+            Ask::Modern(body) => self
+                .call(&session, &body, timeout)
+                .await
+                .map(Answer::Modern),
             Ask::Join(body) => {
                 let waits = u64::try_from(body.rebalance_timeout_ms).unwrap_or(0) + JOIN_SLACK_MS;
                 let timeout = timeout.max(Duration::from_millis(waits));
@@ -93,14 +96,16 @@ impl Desktop {
                 answer.map(Answer::Heartbeat)
             }
             Ask::Leave(mut body) => {
-                let version = session.version::<weir_wire::messages::LeaveGroupRequest>(i16::MAX)?;
+                let version =
+                    session.version::<weir_wire::messages::LeaveGroupRequest>(i16::MAX)?;
                 if version < 3 {
                     // One member, without its name (KIP-345).
                     if let Some(member) = body.members.pop() {
                         body.member_id = member.member_id;
                     }
                 }
-                self.call(&session, &body, timeout).await.map(Answer::Leave)
+                let answer = self.call(&session, &body, timeout).await;
+                answer.map(|_| Answer::Leave)
             }
         }
     }
@@ -323,10 +328,7 @@ fn answer_of(ask: &Ask, error_code: ErrorCode) -> Answer {
             error_code,
             ..wire::HeartbeatResponse::default()
         }),
-        Ask::Leave(_) => Answer::Leave(wire::LeaveGroupResponse {
-            error_code,
-            ..wire::LeaveGroupResponse::default()
-        }),
+        Ask::Leave(_) => Answer::Leave,
     }
 }
 

@@ -1,0 +1,380 @@
+//! Group consumers against a broker in the same process, by both protocols: shares, take-over,
+//! offsets, and what administration says about it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+use weir_client::{
+    ClassicAssignor, Client, ClientConfig, CommitOffset, ConsumeError, ErrorCode, GroupConsumer,
+    GroupConsumerBuilder, GroupError, GroupProtocol, Offset, OffsetReset, RebalanceListener,
+    Record, SeekTo, TopicPartition, TransportChoice,
+    admin::{HistoryQuery, NewTopic},
+    group::FinalCommit,
+};
+use weir_server::{Broker, Config, Settings, settings::Origin};
+
+async fn start(folder: &std::path::Path) -> Broker {
+    let mut settings = Settings::default();
+    let data = folder.display().to_string();
+    for (name, value) in [
+        ("data", data.as_str()),
+        ("listen", "plain://127.0.0.1:0"),
+        ("shards", "2"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.consumer.heartbeat.interval.ms", "200"),
+        ("group.consumer.assignment.interval.ms", "0"),
+    ] {
+        settings
+            .lay(name, value, Origin::Flag(name.to_owned()))
+            .expect("a setting");
+    }
+    let config = Config::from_settings(settings).expect("a configuration");
+    Broker::start(config).await.expect("starts")
+}
+
+async fn connect(broker: &Broker) -> Client {
+    let bound = broker.listeners().first().expect("a listener");
+    let config = ClientConfig::new([bound.advertised.to_string()]);
+    Client::connect(config.with_transport(TransportChoice::Tcp))
+        .await
+        .expect("connects")
+}
+
+async fn with_client<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = start(folder.path()).await;
+    let client = connect(&broker).await;
+    let done = tokio::time::timeout(Duration::from_secs(90), test(client)).await;
+    done.expect("the test came to its end");
+    broker.shutdown().await;
+}
+
+async fn write(client: &Client, topic: &str, partitions: i32, count: i32) {
+    let producer = client.producer().build().expect("builds");
+    for number in 0..count {
+        let value = number.to_string();
+        let record = Record::new(topic, value.as_bytes()).with_partition(number % partitions);
+        producer.send(record).await.expect("taken");
+    }
+    producer.close().await.expect("flushed");
+}
+
+/// What members tell a test.
+#[derive(Debug)]
+enum Told {
+    Has(&'static str, BTreeSet<TopicPartition>),
+    Read(TopicPartition, Offset),
+}
+
+struct Ear {
+    name: &'static str,
+    has: BTreeSet<TopicPartition>,
+    told: mpsc::UnboundedSender<Told>,
+}
+
+impl Ear {
+    fn tell(&self) {
+        let _ = self.told.send(Told::Has(self.name, self.has.clone()));
+    }
+}
+
+impl RebalanceListener for Ear {
+    fn assigned(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        assert!(self.has.is_disjoint(partitions), "nothing is given twice");
+        self.has.extend(partitions.iter().cloned());
+        self.tell();
+    }
+
+    fn revoked(&mut self, partitions: &BTreeSet<TopicPartition>, _: &mut FinalCommit) {
+        assert!(self.has.is_superset(partitions), "only what it has goes");
+        self.has.retain(|partition| !partitions.contains(partition));
+        self.tell();
+    }
+
+    fn lost(&mut self, _: &BTreeSet<TopicPartition>) {
+        panic!("nothing may be lost here");
+    }
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn run(
+    builder: GroupConsumerBuilder,
+    name: &'static str,
+    told: &mpsc::UnboundedSender<Told>,
+) -> Running {
+    let ear = Ear {
+        name,
+        has: BTreeSet::new(),
+        told: told.clone(),
+    };
+    let mut consumer = builder.listener(ear).build().expect("builds");
+    let (stop, mut stopped) = oneshot::channel();
+    let told = told.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                record = consumer.next() => {
+                    let record = record.expect("a record");
+                    let partition = TopicPartition {
+                        topic: record.topic,
+                        partition: record.partition,
+                    };
+                    let _ = told.send(Told::Read(partition, record.offset));
+                }
+                _ = &mut stopped => break,
+            }
+        }
+        consumer.close().await.expect("closed");
+    });
+    Running { stop, task }
+}
+
+impl Running {
+    async fn close(self) {
+        let _ = self.stop.send(());
+        self.task.await.expect("ended well");
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    shares: BTreeMap<&'static str, BTreeSet<TopicPartition>>,
+    reads: BTreeMap<(TopicPartition, Offset), usize>,
+}
+
+impl Seen {
+    /// Listens until it is as it should be.
+    async fn until(
+        &mut self,
+        inbox: &mut mpsc::UnboundedReceiver<Told>,
+        is_so: impl Fn(&Self) -> bool,
+    ) {
+        while !is_so(self) {
+            match inbox.recv().await.expect("members tell") {
+                Told::Has(name, share) => {
+                    self.shares.insert(name, share);
+                }
+                Told::Read(partition, offset) => {
+                    *self.reads.entry((partition, offset)).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.shares.values().map(BTreeSet::len).collect()
+    }
+}
+
+async fn shares_and_take_over(
+    client: Client,
+    group: &str,
+    set: impl Fn(GroupConsumerBuilder) -> GroupConsumerBuilder,
+) {
+    let admin = client.admin();
+    admin
+        .create_topic(NewTopic::new(group, 4))
+        .await
+        .expect("made");
+    write(&client, group, 4, 400).await;
+    let build = || {
+        let builder = client.group(group).topics([group]);
+        set(builder.offset_reset(OffsetReset::Earliest))
+    };
+    let (told, mut inbox) = mpsc::unbounded_channel();
+    let mut seen = Seen::default();
+    let first = run(build(), "a", &told);
+    seen.until(&mut inbox, |seen| seen.reads.len() == 400).await;
+    let second = run(build(), "b", &told);
+    seen.until(&mut inbox, |seen| seen.sizes() == [2, 2]).await;
+    write(&client, group, 4, 400).await;
+    seen.until(&mut inbox, |seen| seen.reads.len() == 800).await;
+    let described = admin.describe_group(group).await.expect("described");
+    assert_eq!(described.members.len(), 2, "{described:?}");
+    first.close().await;
+    seen.until(&mut inbox, |seen| seen.sizes() == [0, 4]).await;
+    write(&client, group, 4, 400).await;
+    seen.until(&mut inbox, |seen| seen.reads.len() == 1200)
+        .await;
+    second.close().await;
+    assert!(
+        seen.reads.values().all(|times| *times == 1),
+        "who leaves in order leaves nothing to be read twice"
+    );
+    let kept = admin.group_offsets(group, None).await.expect("offsets");
+    let kept: Vec<_> = kept.values().map(|offset| offset.offset.0).collect();
+    assert_eq!(kept, [300; 4]);
+    let history = admin.group_history(&HistoryQuery {
+        groups: vec![group.to_owned()],
+        ..HistoryQuery::default()
+    });
+    let history = history.await.expect("a history");
+    assert!(history.changes.len() >= 3, "{history:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_the_consumer_protocol_share_and_take_over() {
+    with_client(|client| shares_and_take_over(client, "modern", |builder| builder)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cooperative_members_share_and_take_over() {
+    with_client(|client| {
+        shares_and_take_over(client, "sticky", |builder| {
+            let quick = Duration::from_millis(200);
+            builder
+                .protocol(GroupProtocol::Classic)
+                .heartbeat_interval(quick)
+        })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eager_members_share_and_take_over() {
+    with_client(|client| {
+        shares_and_take_over(client, "eager", |builder| {
+            let builder = builder.protocol(GroupProtocol::Classic);
+            builder
+                .classic_assignor(ClassicAssignor::Range)
+                .heartbeat_interval(Duration::from_millis(200))
+        })
+    })
+    .await;
+}
+
+async fn read(consumer: &mut GroupConsumer, count: usize) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    for _ in 0..count {
+        offsets.push(consumer.next().await.expect("a record").offset.0);
+    }
+    offsets
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_by_hand_is_where_the_next_begins() {
+    with_client(|client| async move {
+        let admin = client.admin();
+        admin
+            .create_topic(NewTopic::new("hand", 1))
+            .await
+            .expect("made");
+        write(&client, "hand", 1, 20).await;
+        let only = TopicPartition::new("hand", 0);
+        let build = || {
+            let builder = client.group("by-hand").pattern("ha.*").manual_commit();
+            builder.offset_reset(OffsetReset::Earliest)
+        };
+        let mut consumer = build().build().expect("builds");
+        assert_eq!(read(&mut consumer, 10).await, (0..10).collect::<Vec<_>>());
+        let offset = CommitOffset::from(Offset(4)).with_metadata("half way");
+        consumer
+            .commit_offsets([(only.clone(), offset.clone())])
+            .await
+            .expect("committed");
+        let kept = consumer.committed([only.clone()]).await.expect("kept");
+        assert_eq!(kept[&only], offset);
+        let refused = admin
+            .alter_group_offsets("by-hand", BTreeMap::from([(only.clone(), offset)]))
+            .await
+            .expect("answered");
+        let code = refused[&only].as_ref().expect_err("it lives").code();
+        assert_eq!(code, Some(ErrorCode::UnknownMemberId));
+        consumer.close().await.expect("closed");
+
+        let mut consumer = build().build().expect("builds");
+        assert_eq!(read(&mut consumer, 3).await, [4, 5, 6]);
+        consumer.commit().await.expect("committed");
+        assert_eq!(consumer.position(&only), Some(Offset(7)));
+        consumer.close().await.expect("closed");
+        let kept = admin.group_offsets("by-hand", None).await.expect("kept");
+        assert_eq!(kept[&only].offset, Offset(7));
+
+        let moved = BTreeMap::from([(only.clone(), CommitOffset::from(Offset(15)))]);
+        let moved = admin.alter_group_offsets("by-hand", moved).await;
+        assert!(moved.expect("answered")[&only].is_ok());
+        let mut consumer = build().build().expect("builds");
+        assert_eq!(read(&mut consumer, 1).await, [15]);
+        consumer.close().await.expect("closed");
+
+        let all = BTreeSet::from([only.clone()]);
+        let gone = admin.delete_group_offsets("by-hand", &all).await;
+        assert!(gone.expect("answered")[&only].is_ok());
+        let listed = admin.list_groups().await.expect("listed");
+        assert!(
+            listed.iter().any(|group| group.group == "by-hand"),
+            "{listed:?}"
+        );
+        assert!(admin.delete_groups(["by-hand"]).await["by-hand"].is_ok());
+        let none = admin.describe_group("by-hand").await;
+        let code = none.expect_err("it is gone").code();
+        assert_eq!(code, Some(ErrorCode::GroupIdNotFound));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_offset_and_a_policy_the_program_decides() {
+    with_client(|client| async move {
+        let admin = client.admin();
+        admin
+            .create_topic(NewTopic::new("none", 1))
+            .await
+            .expect("made");
+        write(&client, "none", 1, 5).await;
+        let builder = client.group("undecided").topics(["none"]);
+        let mut consumer = builder
+            .offset_reset(OffsetReset::Error)
+            .build()
+            .expect("builds");
+        let error = consumer.next().await.expect_err("nobody knows where");
+        assert!(
+            matches!(error, GroupError::Consume(ConsumeError::NoOffset { .. })),
+            "{error}"
+        );
+        let only = TopicPartition::new("none", 0);
+        let offset = SeekTo::Offset(Offset(3));
+        consumer.seek(&only, offset).await.expect("there");
+        assert_eq!(read(&mut consumer, 2).await, [3, 4]);
+        consumer.close().await.expect("closed");
+        let kept = admin.group_offsets("undecided", None).await.expect("kept");
+        assert_eq!(kept[&only].offset, Offset(5));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_does_not_poll_loses_its_partitions_and_gets_them_again() {
+    with_client(|client| async move {
+        let admin = client.admin();
+        admin
+            .create_topic(NewTopic::new("slow", 1))
+            .await
+            .expect("made");
+        write(&client, "slow", 1, 5).await;
+        for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
+            let group = format!("slow-{protocol:?}");
+            let build = || {
+                let builder = client.group(&group).topics(["slow"]).protocol(protocol);
+                let builder = builder.offset_reset(OffsetReset::Earliest);
+                builder.heartbeat_interval(Duration::from_millis(200))
+            };
+            let limit = Duration::from_secs(1);
+            let mut slow = build().max_poll_interval(limit).build().expect("builds");
+            assert_eq!(read(&mut slow, 2).await, [0, 1]);
+            // Another one gets the partition only because the first does not poll.
+            let mut quick = build().build().expect("builds");
+            assert_eq!(read(&mut quick, 2).await, [0, 1]);
+            quick.close().await.expect("closed");
+            assert_eq!(read(&mut slow, 3).await, [2, 3, 4]);
+            slow.close().await.expect("closed");
+        }
+    })
+    .await;
+}
