@@ -210,11 +210,11 @@ async fn shares_and_take_over(
     let kept = admin.group_offsets(group, None).await.expect("offsets");
     let kept: Vec<_> = kept.values().map(|offset| offset.offset.0).collect();
     assert_eq!(kept, [300; 4]);
-    let history = admin.group_history(&HistoryQuery {
+    let query = HistoryQuery {
         groups: vec![group.to_owned()],
         ..HistoryQuery::default()
-    });
-    let history = history.await.expect("a history");
+    };
+    let history = admin.group_history(&query).await.expect("a history");
     assert!(history.changes.len() >= 3, "{history:?}");
 }
 
