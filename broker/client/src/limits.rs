@@ -105,7 +105,8 @@ pub const COMMITS_MAX: usize = 1_024;
 /// How much longer than the rebalance timeout a JoinGroup may take to be answered, in milliseconds.
 pub const JOIN_SLACK_MS: u64 = 5_000;
 
-/// How long a group consumer that is dropped without `close` tries to leave, in milliseconds.
+/// How long a group consumer tries to leave, in milliseconds; its session times out where the
+/// coordinator has not heard.
 pub const FAREWELL_MS: u64 = 5_000;
 
 const _: () = assert!(BATCH_BYTES <= PRODUCE_REQUEST_BYTES);

@@ -15,12 +15,12 @@ use weir_client::{
 };
 use weir_server::{Broker, Config, Settings, settings::Origin};
 
-async fn start(folder: &std::path::Path) -> Broker {
+async fn start(folder: &std::path::Path, listen: &str) -> Broker {
     let mut settings = Settings::default();
     let data = folder.display().to_string();
     for (name, value) in [
         ("data", data.as_str()),
-        ("listen", "plain://127.0.0.1:0"),
+        ("listen", listen),
         ("shards", "2"),
         ("group.initial.rebalance.delay.ms", "0"),
         ("group.consumer.heartbeat.interval.ms", "200"),
@@ -44,7 +44,7 @@ async fn connect(broker: &Broker) -> Client {
 
 async fn with_client<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
     let folder = tempfile::tempdir().expect("a folder");
-    let broker = start(folder.path()).await;
+    let broker = start(folder.path(), "plain://127.0.0.1:0").await;
     let client = connect(&broker).await;
     let done = tokio::time::timeout(Duration::from_secs(90), test(client)).await;
     done.expect("the test came to its end");
@@ -377,4 +377,79 @@ async fn a_program_that_does_not_poll_loses_its_partitions_and_gets_them_again()
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_member_comes_back_and_no_other_takes_its_name() {
+    with_client(|client| async move {
+        let admin = client.admin();
+        admin
+            .create_topic(NewTopic::new("named", 2))
+            .await
+            .expect("made");
+        write(&client, "named", 2, 10).await;
+        let build = || {
+            let builder = client.group("static").topics(["named"]).instance_id("one");
+            builder.offset_reset(OffsetReset::Earliest)
+        };
+        let mut first = build().build().expect("builds");
+        read(&mut first, 10).await;
+        let mut other = build().build().expect("builds");
+        let error = other.next().await.expect_err("the name is taken");
+        assert!(
+            matches!(&error, GroupError::Refused { error, .. }
+                if error.code == ErrorCode::UnreleasedInstanceId),
+            "{error}"
+        );
+        assert!(other.next().await.is_err(), "it stays so");
+        other.close().await.expect("there is nothing to leave");
+        first.close().await.expect("closed");
+        let members = admin.describe_group("static").await.expect("described");
+        assert_eq!(members.members.len(), 1, "it is waited for");
+        write(&client, "named", 2, 4).await;
+        let mut again = build().build().expect("builds");
+        read(&mut again, 4).await;
+        again.close().await.expect("closed");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_restarts_is_found_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = start(folder.path(), "plain://127.0.0.1:0").await;
+    let client = connect(&broker).await;
+    let listen = format!("plain://{}", broker.listeners()[0].advertised);
+    client
+        .admin()
+        .create_topic(NewTopic::new("back", 1))
+        .await
+        .expect("made");
+    write(&client, "back", 1, 5).await;
+    let mut members = Vec::new();
+    for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
+        let group = format!("back-{protocol:?}");
+        let builder = client.group(&group).topics(["back"]).protocol(protocol);
+        let builder = builder.offset_reset(OffsetReset::Earliest);
+        let builder = builder.heartbeat_interval(Duration::from_millis(200));
+        let mut member = builder.build().expect("builds");
+        assert_eq!(read(&mut member, 5).await, [0, 1, 2, 3, 4]);
+        member.commit().await.expect("committed");
+        members.push(member);
+    }
+    broker.shutdown().await;
+    let broker = start(folder.path(), &listen).await;
+    let rest = async {
+        write(&client, "back", 1, 3).await;
+        for member in &mut members {
+            assert_eq!(read(member, 3).await, [5, 6, 7]);
+            member.commit().await.expect("committed anew");
+        }
+        for member in members {
+            member.close().await.expect("closed");
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(60), rest).await;
+    done.expect("members go on");
+    broker.shutdown().await;
 }

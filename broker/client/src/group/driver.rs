@@ -324,14 +324,17 @@ impl Driver {
                 drop(permit);
             }
             Cause::Release => {
-                if let Err(error) = result {
+                // By itself it tries once; what the program wanted it hears of.
+                if let Err(error) = result
+                    && self.desktop.settings.auto_commit.is_none()
+                {
                     self.desk.order(Order::Warn(error));
                 }
                 self.input(Input::Released);
             }
             Cause::Close(reply) => {
                 self.farewell = Some((reply, result));
-                self.leave(self.desktop.shared.config.operation_timeout);
+                self.leave(Duration::from_millis(FAREWELL_MS));
             }
         }
     }

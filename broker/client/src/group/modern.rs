@@ -124,7 +124,11 @@ impl ModernMember {
         } else {
             Some(self.next_at)
         };
-        match (heartbeat, self.resolve_at) {
+        // While the reader is at work, names would be of no use, and asking early would not end.
+        let can_take =
+            matches!(self.life, Life::Inside) && self.work.is_nothing() && !self.is_losing;
+        let resolve_at = if can_take { self.resolve_at } else { None };
+        match (heartbeat, resolve_at) {
             (Some(heartbeat), Some(resolve)) if resolve.0 < heartbeat.0 => Some(resolve),
             (None, resolve) => resolve,
             (heartbeat, _) => heartbeat,

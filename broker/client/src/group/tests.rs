@@ -174,6 +174,34 @@ fn settled() -> Script {
 }
 
 #[test]
+fn names_that_nobody_knows_are_asked_for_again_and_not_while_the_reader_works() {
+    let mut script = settled();
+    script.wait();
+    let mut answer = beat(1, Some(&[0]));
+    if let Input::Told(Answer::Modern(answer)) = &mut answer {
+        let rows = &mut answer.assignment.as_mut().expect("one").topic_partitions;
+        rows.push(ConsumerGroupHeartbeatTopicPartitions {
+            topic_id: TopicId([9; 16]),
+            partitions: vec![PartitionIndex(0)],
+        });
+    }
+    assert_eq!(script.put(answer), "release t-1");
+    assert_eq!(
+        script.put(Input::Released),
+        "resolve 1; heartbeat 1 owns [0]"
+    );
+    assert_eq!(script.put(beat(1, None)), "");
+    assert_eq!(script.put(Input::Names(BTreeMap::new())), "");
+    let before = script.now;
+    assert_eq!(script.wait(), "resolve 1");
+    assert_eq!(script.now.0 - before.0, 1_000);
+    assert_eq!(script.put(Input::Names(BTreeMap::new())), "");
+    assert_eq!(script.put(Input::Stalled), "heartbeat -1");
+    script.put(beat(-1, None));
+    assert_eq!(script.member.due(), None, "it does not spin");
+}
+
+#[test]
 fn a_member_keeps_what_it_keeps_and_tells_what_it_gave_up() {
     let mut script = settled();
     assert_eq!(script.wait(), "heartbeat 1");
