@@ -129,8 +129,7 @@ impl Desktop {
         Ok(answer_of(ask, code))
     }
 
-    /// Where partitions begin: the group's offsets, and the reset policy where it has none. The
-    /// second part is what the group keeps.
+    /// Where partitions begin: the group's offsets, and the reset policy where it has none.
     pub(crate) async fn place(&self, wanted: BTreeSet<TopicPartition>) -> Vec<Start> {
         let deadline = self.shared.deadline();
         let mut starts = Vec::new();
