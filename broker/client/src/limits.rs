@@ -102,6 +102,9 @@ pub const AUTO_COMMIT_INTERVAL_MS: u64 = 5_000;
 /// Commits of one group consumer that may wait for an answer.
 pub const COMMITS_MAX: usize = 1_024;
 
+/// Messages that may wait for a group member's task: its commits, and what few else there is.
+pub const MEMBER_EVENTS_MAX: usize = 4 * COMMITS_MAX;
+
 /// How much longer than the rebalance timeout a JoinGroup may take to be answered, in milliseconds.
 pub const JOIN_SLACK_MS: u64 = 5_000;
 

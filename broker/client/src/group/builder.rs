@@ -276,7 +276,7 @@ impl GroupConsumerBuilder {
             GroupProtocol::Classic => Member::Classic(ClassicMember::new(profile)),
         };
         let desk = Arc::new(Desk::default());
-        let (events, inbox) = mpsc::unbounded_channel();
+        let (events, inbox) = mpsc::channel(crate::limits::MEMBER_EVENTS_MAX);
         let is_auto = self.settings.auto_commit.is_some();
         let desktop = Arc::new(Desktop {
             coordinator: Coordinator::new(Arc::clone(&self.shared), &self.settings.group),

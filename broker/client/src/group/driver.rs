@@ -110,7 +110,7 @@ impl Driver {
     }
 
     /// Runs until the member has left.
-    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut metadata = self.desktop.shared.watch_metadata();
         let desktop = Arc::clone(&self.desktop);
         for topic in &desktop.settings.topics {

@@ -112,7 +112,7 @@ impl From<Offset> for CommitOffset {
 pub struct GroupConsumer {
     consumer: Consumer,
     desk: Arc<Desk>,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::Sender<Event>,
     listener: Box<dyn RebalanceListener>,
     is_auto: bool,
     commits: Arc<Semaphore>,
@@ -154,7 +154,7 @@ impl GroupConsumer {
     fn new(
         consumer: Consumer,
         desk: Arc<Desk>,
-        events: mpsc::UnboundedSender<Event>,
+        events: mpsc::Sender<Event>,
         listener: Box<dyn RebalanceListener>,
         is_auto: bool,
     ) -> Self {
@@ -276,8 +276,9 @@ impl GroupConsumer {
     }
 
     fn tell(&self, event: Event) {
-        if self.events.send(event).is_err() {
-            tracing::debug!("the member's task has ended");
+        // Whoever waits for an answer to what is not taken is told by its reply's end.
+        if let Err(error) = self.events.try_send(event) {
+            tracing::warn!(%error, "the member's task takes no more");
         }
     }
 
