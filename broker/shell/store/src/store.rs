@@ -237,15 +237,7 @@ impl Store {
     /// # Errors
     /// The disk's words; whatever was flushed stays flushed, and the next opening repairs.
     pub fn close(mut self) -> Result<(), StoreCloseError> {
-        self.stop();
-        let mut lanes = Vec::new();
-        for lane in self.lanes.drain(..) {
-            lanes.extend(lane.join());
-        }
-        for thread in self.threads.drain(..) {
-            // A panic was reported when it happened.
-            let _ = thread.join();
-        }
+        let lanes = self.stop();
         let shared = Arc::clone(&self.shared);
         drop(self);
         match Arc::try_unwrap(shared) {
@@ -256,7 +248,8 @@ impl Store {
         }
     }
 
-    fn stop(&self) {
+    /// Ends the threads; answers what the lanes had.
+    fn stop(&mut self) -> Vec<Lane> {
         self.shared.closing.store(true, Ordering::Release);
         lock(&self.shared.work).closing = true;
         self.shared.lane_wake.notify_all();
@@ -265,13 +258,23 @@ impl Store {
         self.shared.read_wake.notify_all();
         lock(&self.shared.rewriter).closing = true;
         self.shared.rewriter_wake.notify_all();
+        let mut lanes = Vec::new();
+        for lane in self.lanes.drain(..) {
+            // A panic was reported when it happened; here and below.
+            lanes.extend(lane.join());
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        lanes
     }
 }
 
 impl Drop for Store {
-    /// Without [`Store::close`] the threads end, and the next opening repairs.
+    /// Without [`Store::close`] the next opening repairs. Waits for the threads: none of them
+    /// touches the disk when somebody else opens it.
     fn drop(&mut self) {
-        self.stop();
+        let _ = self.stop();
     }
 }
 
