@@ -10,7 +10,7 @@ use crate::{
     record::TopicPartition,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use weir_types::TimestampMs;
+use weir_types::{CauseKind as GroupCauseKind, TimestampMs};
 use weir_wire::{
     Text,
     messages::{
@@ -85,51 +85,11 @@ pub struct GroupChange {
     pub still: Vec<GroupStill>,
 }
 
-/// What kind of cause it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GroupCauseKind {
-    /// A member joined.
-    Joined,
-    /// A member left.
-    Left,
-    /// A member was silent, or slow to give partitions up, for too long.
-    TimedOut,
-    /// A member changed its subscription.
-    Subscription,
-    /// A topic came, went or grew.
-    PartitionsAdded,
-    /// The coordinator came up anew.
-    CoordinatorMoved,
-    /// A person did it.
-    ByHand,
-    /// The group changed to the other protocol.
-    ProtocolChanged,
-    /// One that this client does not know.
-    Other(i8),
-}
-
-impl GroupCauseKind {
-    const fn of(code: i8) -> Self {
-        match code {
-            0 => Self::Joined,
-            1 => Self::Left,
-            2 => Self::TimedOut,
-            3 => Self::Subscription,
-            4 => Self::PartitionsAdded,
-            5 => Self::CoordinatorMoved,
-            6 => Self::ByHand,
-            7 => Self::ProtocolChanged,
-            other => Self::Other(other),
-        }
-    }
-}
-
 /// One cause of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupCause {
-    /// What.
-    pub kind: GroupCauseKind,
+    /// What; nothing where this client does not know the kind, which the text tells all the same.
+    pub kind: Option<GroupCauseKind>,
     /// In words, with the reason a member gave (KIP-800).
     pub text: String,
     /// The member it was about.
@@ -257,7 +217,7 @@ fn change(event: GroupEvent) -> GroupChange {
 
 fn cause(cause: GroupEventCause) -> GroupCause {
     GroupCause {
-        kind: GroupCauseKind::of(cause.cause),
+        kind: GroupCauseKind::from_code(cause.cause),
         text: cause.text.to_string(),
         member_id: cause.member_id.map(|text| text.to_string()),
         client_id: cause.client_id.map(|text| text.to_string()),

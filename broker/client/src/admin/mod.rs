@@ -19,13 +19,14 @@ pub use configs::{
 };
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use history::{
-    GroupCause, GroupCauseKind, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery,
-    WatchedChanges,
+    GroupCause, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery, WatchedChanges,
 };
 pub use offsets::{EpochEnd, FoundOffset, OffsetSpec};
 pub use topics::{
     CreatedTopic, NewTopic, PartitionDescription, TopicDescription, TopicListing, TopicRef,
 };
+
+pub use weir_types::CauseKind as GroupCauseKind;
 
 use crate::{
     Client,

@@ -3,8 +3,7 @@
 //! step builds on it; an answer waits for the group's last write.
 
 use crate::{
-    CauseKind, Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable,
-    WriteId,
+    Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable, WriteId,
     classic::{ClassicGroup, ClassicState},
     group::ConsumerGroup,
     history::{Notebook, Shares},
@@ -14,7 +13,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use weir_types::Now;
+use weir_types::{CauseKind, Now};
 
 /// What a step has to say so far.
 #[derive(Debug, Default)]

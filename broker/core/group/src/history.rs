@@ -16,7 +16,7 @@ use alloc::{
     string::ToString,
     vec::Vec,
 };
-use weir_types::{Now, PartitionIndex, Tick, TimestampMs, TopicId};
+use weir_types::{CauseKind, Now, PartitionIndex, Tick, TimestampMs, TopicId};
 
 /// One rebalance, from its first cause to the moment when everybody had its share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,27 +61,6 @@ pub struct Cause {
     pub member: Option<Name>,
     /// In the client's words (KIP-800), or a pattern, or a topic.
     pub reason: Option<Name>,
-}
-
-/// What causes a rebalance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CauseKind {
-    /// A member joined.
-    Joined,
-    /// A member left.
-    Left,
-    /// A member fell silent, or took too long to give partitions up or to come back.
-    TimedOut,
-    /// A member changed its subscription or protocols.
-    Subscription,
-    /// Topics it reads appeared, went, or got more partitions.
-    PartitionsAdded,
-    /// The coordinator came up anew and read the group from its log.
-    CoordinatorMoved,
-    /// A person did it.
-    ByHand,
-    /// The group changed between the classic and the consumer protocol.
-    ProtocolChanged,
 }
 
 /// A partition that changed hands.

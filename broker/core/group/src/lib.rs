@@ -47,7 +47,7 @@ pub use coordinator::Coordinator;
 pub use event::{GroupEffect, GroupEvent, RequestId, WriteId};
 pub use group::{Group, Kind};
 pub use groups::Groups;
-pub use history::{Cause, CauseKind, HistoryEvent, Moved};
+pub use history::{Cause, HistoryEvent, Moved};
 pub use record::GroupRecord;
 pub use reply::Reply;
 pub use request::Request;

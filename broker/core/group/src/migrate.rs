@@ -4,7 +4,7 @@
 //! and syncs instead of heartbeats.
 
 use crate::{
-    Assignment, CauseKind, GroupRecord, Name, Reply, RequestId,
+    Assignment, GroupRecord, Name, Reply, RequestId,
     classic::{ClassicGroup, ClassicMember, ClassicState, ms},
     desk::Desk,
     embedded::{self, CONSUMER},
@@ -15,7 +15,7 @@ use crate::{
     request::{Client, Heartbeat, JoinGroup, SyncGroup},
 };
 use alloc::{collections::BTreeSet, vec::Vec};
-use weir_types::{ErrorCode, Tick};
+use weir_types::{CauseKind, ErrorCode, Tick};
 
 impl Desk<'_> {
     /// Makes a consumer group of a classic group with members. They are told to join again; what

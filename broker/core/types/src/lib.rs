@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod batch;
+pub mod cause;
 pub mod error_code;
 pub mod identity;
 pub mod ids;
@@ -19,6 +20,7 @@ pub mod text;
 pub mod time;
 
 pub use batch::{Batch, BatchHeader, BatchMeta};
+pub use cause::CauseKind;
 pub use error_code::ErrorCode;
 pub use identity::{Principal, Role};
 pub use ids::{

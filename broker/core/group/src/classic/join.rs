@@ -2,7 +2,7 @@
 
 use super::{ClassicGroup, ClassicMember, ClassicState, ms, new_until};
 use crate::{
-    CauseKind, GroupRecord, Kind, Name, Reply, RequestId,
+    GroupRecord, Kind, Name, Reply, RequestId,
     desk::Desk,
     embedded,
     limits::{GROUP_ID_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, MEMBER_TEXT_BYTES_MAX, PROTOCOLS_MAX},
@@ -11,7 +11,7 @@ use crate::{
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
-use weir_types::ErrorCode;
+use weir_types::{CauseKind, ErrorCode};
 
 /// Whether a group may have that id.
 pub(crate) fn valid_id(id: &str) -> bool {

@@ -1,12 +1,12 @@
 //! LeaveGroup, in a classic group and in a consumer group.
 
 use crate::{
-    CauseKind, Name, Reply, RequestId,
+    Name, Reply, RequestId,
     desk::Desk,
     request::{LeaveGroup, LeavingMember},
 };
 use alloc::vec::Vec;
-use weir_types::ErrorCode;
+use weir_types::{CauseKind, ErrorCode};
 
 use super::join::valid_id;
 

@@ -1,9 +1,9 @@
 //! How a classic group gets from one generation to the next, and whose time runs out on the way.
 
 use super::{ClassicState, ms};
-use crate::{CauseKind, Name, Reply, desk::Desk, reply::Joined};
+use crate::{Name, Reply, desk::Desk, reply::Joined};
 use alloc::vec::Vec;
-use weir_types::ErrorCode;
+use weir_types::{CauseKind, ErrorCode};
 
 impl Desk<'_> {
     /// Begins a rebalance, or goes on with the one under way.

@@ -4,7 +4,7 @@
 use super::DecodeError;
 use crate::{
     Name,
-    history::{Cause, CauseKind, HistoryEvent, Moved},
+    history::{Cause, HistoryEvent, Moved},
     record::{
         ClassicMemberMeta, ClassicMeta, ClassicSide, CommittedOffset, ConsumerMeta, Current,
         MemberMeta, MemberState,
@@ -15,7 +15,7 @@ use alloc::{
     vec::Vec,
 };
 use bytes::Bytes;
-use weir_types::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
+use weir_types::{CauseKind, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 
 /// Something that can stand in a record.
 pub(super) trait Field: Sized {
@@ -149,10 +149,6 @@ integers!(u8, u32, u64, i32, i64);
 newtypes!(Offset, LeaderEpoch, PartitionIndex, TimestampMs);
 enums! {
     MemberState { Stable = 0, Unrevoked = 1, Unreleased = 2 }
-    CauseKind {
-        Joined = 1, Left = 2, TimedOut = 3, Subscription = 4, PartitionsAdded = 5,
-        CoordinatorMoved = 6, ByHand = 7, ProtocolChanged = 8,
-    }
 }
 structs! {
     CommittedOffset { topic_id, offset, leader_epoch, metadata, committed_at, expires_at }
@@ -173,6 +169,19 @@ structs! {
     HistoryEvent {
         sequence, at, duration_ms, epoch, causes, causes_left_off, members_before,
         members_before_count, members_after, members_after_count, moved, moved_count, still_ms,
+    }
+}
+
+/// In the log a kind is its code and one, since a byte of 0 is none.
+impl Field for CauseKind {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend((self.code() + 1).to_be_bytes());
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let code = i8::from_be_bytes(reader.array()?).checked_sub(1);
+        code.and_then(Self::from_code)
+            .ok_or_else(|| reader.bad("CauseKind"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{JOIN, LEAVE, LEAVE_STATIC, holds};
 use crate::{
-    Assignment, CauseKind, GroupRecord, Name, Reply, RequestId, assignor,
+    Assignment, GroupRecord, Name, Reply, RequestId, assignor,
     classic::ms,
     desk::Desk,
     group::Member,
@@ -12,7 +12,7 @@ use crate::{
     reply::HeartbeatReply,
     request::ConsumerHeartbeat,
 };
-use weir_types::ErrorCode;
+use weir_types::{CauseKind, ErrorCode};
 
 /// Why a heartbeat is refused: the error and a sentence for people.
 pub(super) type Refusal = (ErrorCode, &'static str);

@@ -3,14 +3,14 @@
 use super::heartbeat::Refusal;
 use super::{LEAVE, LEAVE_STATIC};
 use crate::{
-    Assignment, CauseKind, GroupRecord, Name,
+    Assignment, GroupRecord, Name,
     desk::Desk,
     record::{Current, MemberState},
     reply::HeartbeatReply,
     request::ConsumerHeartbeat,
 };
 use alloc::vec::Vec;
-use weir_types::ErrorCode;
+use weir_types::{CauseKind, ErrorCode};
 
 impl Desk<'_> {
     /// The heartbeat that says goodbye.

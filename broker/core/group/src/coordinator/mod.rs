@@ -10,7 +10,6 @@ use crate::{
     RequestId, TopicTable, WriteId,
     classic::ClassicGroup,
     desk::{Desk, Out, Patterns},
-    history::CauseKind,
     limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_MIN},
     live::{Live, Session},
 };
@@ -20,7 +19,7 @@ use alloc::{
     vec::Vec,
 };
 use snapshots::Progress;
-use weir_types::{ErrorCode, Now, Tick};
+use weir_types::{CauseKind, ErrorCode, Now, Tick};
 
 /// The groups of one partition of `__consumer_offsets`, and all that is going on in them.
 #[derive(Clone, Debug)]

@@ -69,8 +69,7 @@ messages! {
 
     /// One cause.
     part GroupEventCause {
-        /// 0 joined, 1 left, 2 timed out, 3 subscription changed, 4 partitions added, 5 coordinator
-        /// moved, 6 by hand, 7 protocol changed; others may come.
+        /// A code of [`weir_types::CauseKind`]; others may come.
         cause: i8;
         /// The same in words, with the reason that a member gave (KIP-800).
         text: Text;

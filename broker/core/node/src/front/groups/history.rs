@@ -17,7 +17,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use weir_group::{Cause, CauseKind, Name};
+use weir_group::{Cause, Name};
 use weir_types::{ErrorCode, PartitionIndex, ShardId, TimestampMs};
 use weir_wire::{
     Response, Text,
@@ -305,7 +305,7 @@ fn event(told: ToldEvent) -> GroupEvent {
             .causes
             .iter()
             .map(|cause| GroupEventCause {
-                cause: code(cause.kind),
+                cause: cause.kind.code(),
                 text: Text::from(words(cause)),
                 member_id: maybe_text(cause.member.as_ref()),
                 client_id: cause.member.as_ref().and_then(client),
@@ -340,30 +340,8 @@ fn moves(told: &ToldEvent) -> Vec<GroupEventMove> {
     .collect()
 }
 
-const fn code(kind: CauseKind) -> i8 {
-    match kind {
-        CauseKind::Joined => 0,
-        CauseKind::Left => 1,
-        CauseKind::TimedOut => 2,
-        CauseKind::Subscription => 3,
-        CauseKind::PartitionsAdded => 4,
-        CauseKind::CoordinatorMoved => 5,
-        CauseKind::ByHand => 6,
-        CauseKind::ProtocolChanged => 7,
-    }
-}
-
 fn words(cause: &Cause) -> String {
-    let kind = match cause.kind {
-        CauseKind::Joined => "a member joined",
-        CauseKind::Left => "a member left",
-        CauseKind::TimedOut => "a member fell silent",
-        CauseKind::Subscription => "a member changed its subscription",
-        CauseKind::PartitionsAdded => "the topics changed",
-        CauseKind::CoordinatorMoved => "the coordinator started anew",
-        CauseKind::ByHand => "a person did it",
-        CauseKind::ProtocolChanged => "the group changed its protocol",
-    };
+    let kind = cause.kind;
     match &cause.reason {
         Some(reason) => format!("{kind}: {reason}"),
         None => kind.to_string(),
