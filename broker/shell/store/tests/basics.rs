@@ -1,9 +1,10 @@
-//! The store's plain path: append, flush, read, find, mark, close, open again.
+//! The store's plain path: append, flush, read, find, mark, delete, expire, close, open again.
 
 mod support;
 
-use support::{Driver, batch, batch_of, bytes_of, small};
-use weir_store::{Crash, MemDisk, StoreConfig};
+use std::sync::Arc;
+use support::{Driver, batch, batch_of, bytes_of, filled, one_lane, small};
+use weir_store::{Crash, Disk, InlineStore, MemDisk, MetaLog, RewriteStep, StoreConfig};
 use weir_types::{
     LeaderEpoch, Offset, ProducerId, TimestampMs,
     log::{LogCommand, LogEvent, ReadError},
@@ -201,4 +202,90 @@ fn batches_without_timestamps_are_kept_as_long_as_others() {
             "{before:?}: {events:?}"
         );
     }
+}
+
+/// I-STO-2: a deleted partition's number and offsets are never used again, and its bytes go.
+#[test]
+fn deleted_partitions_give_their_space_back() {
+    let disk = MemDisk::new();
+    let (mut driver, a) = filled(&disk, one_lane(), 20);
+    driver.submit(LogCommand::Delete {
+        partitions: vec![a],
+    });
+    let (b, state) = driver.open_partition(1, 0).unwrap();
+    assert!(b > a);
+    assert_eq!(state.end, Offset(0));
+    assert_eq!(driver.read(a, 0, 1, 1), Err(ReadError::NotOpen));
+    driver.append(a, batch(20, 1, b"late", 1));
+    assert!(driver.run().is_empty());
+    driver.store.roll();
+    while driver.store.step_rewrite() != RewriteStep::Idle {}
+    assert_eq!(driver.store.stats().lane.files, 0);
+    assert_eq!(driver.store.stats().history.files, 0);
+    disk.crash(Crash::Forget);
+    let mut driver = Driver::open(&disk, one_lane());
+    assert_eq!(driver.open_partition(1, 0).unwrap().0, b);
+}
+
+/// I-STO-2: when everything has expired, the end stays and no offset is used twice.
+#[test]
+fn an_expired_partition_keeps_its_end() {
+    let disk = MemDisk::new();
+    let (mut driver, a) = filled(&disk, one_lane(), 20);
+    driver.submit(LogCommand::Retain {
+        partition: a,
+        older_than: Some(weir_types::TimestampMs(1000)),
+        bytes_max: None,
+        below: Offset(20),
+    });
+    assert!(matches!(
+        driver.run()[..],
+        [LogEvent::StartMoved {
+            start: Offset(20),
+            size_bytes: 0,
+            ..
+        }]
+    ));
+    driver.store.roll();
+    while driver.store.step_rewrite() != RewriteStep::Idle {}
+    assert_eq!(
+        driver.store.stats().lane.files + driver.store.stats().history.files,
+        0
+    );
+    disk.crash(Crash::Forget);
+    let mut driver = Driver::open(&disk, one_lane());
+    let (_, state) = driver.open_partition(1, 0).unwrap();
+    assert_eq!((state.start, state.end), (Offset(20), Offset(20)));
+    assert_eq!(state.max_timestamp, None);
+}
+
+/// The metadata log keeps records and snapshots through crashes.
+#[test]
+fn the_metadata_log_survives() {
+    let disk = MemDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (mut log, (snapshot, records)) = MetaLog::open(&shared).unwrap();
+    assert_eq!((snapshot, records.len()), (None, 0));
+    log.append(&[b"a".to_vec(), b"b".to_vec()]).unwrap();
+    log.append(&[b"c".to_vec()]).unwrap();
+    disk.crash(Crash::Forget);
+    let (mut log, (snapshot, records)) = MetaLog::open(&shared).unwrap();
+    assert_eq!(snapshot, None);
+    assert_eq!(records, [b"a", b"b", b"c"]);
+    log.snapshot(b"abc").unwrap();
+    log.append(&[b"d".to_vec()]).unwrap();
+    log.close().unwrap();
+    let (mut log, (snapshot, records)) = MetaLog::open(&shared).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"abc"[..]));
+    assert_eq!(records, [b"d"]);
+    disk.fail_sync(1);
+    assert!(log.append(&[b"e".to_vec()]).is_err());
+    assert!(log.append(&[b"e".to_vec()]).is_err());
+    drop(log);
+    disk.crash(Crash::Forget);
+    let (_, (_, records)) = MetaLog::open(&shared).unwrap();
+    assert_eq!(records, [b"d"]);
+    // It may lie in the same folder as the log.
+    let (store, _) = InlineStore::open(one_lane(), shared).unwrap();
+    store.close().unwrap();
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use support::{model::World, small};
-use weir_store::{Crash, RewriteStep};
+use weir_store::{Crash, Mutants, RewriteStep, StoreConfig};
 
 fn run(world: &mut World, steps: usize) {
     for _ in 0..steps {
@@ -100,5 +100,35 @@ fn power_lost_at_every_sync() {
             let after = world.crash(Crash::Forget);
             after.unwrap_or_else(|why| panic!("seed {seed}, sync {k}, second crash: {why}"));
         }
+    }
+}
+
+/// The seeded bugs are real bugs: the comparison with the model finds each.
+#[test]
+fn seeded_bugs_are_found() {
+    let mutants = [
+        Mutants {
+            skip_flush_every: Some(3),
+            ..Mutants::default()
+        },
+        Mutants {
+            forget_start: true,
+            ..Mutants::default()
+        },
+        Mutants {
+            publish_twice: true,
+            ..Mutants::default()
+        },
+    ];
+    for mutants in mutants {
+        let found = (0..20).any(|seed| {
+            let mut world = World::new(seed, StoreConfig { mutants, ..small() });
+            world.open_partitions(3).unwrap();
+            for _ in 0..300 {
+                world.step();
+            }
+            world.crash(Crash::Forget).is_err()
+        });
+        assert!(found, "{mutants:?}");
     }
 }

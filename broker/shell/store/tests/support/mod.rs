@@ -191,3 +191,34 @@ pub(crate) fn bytes_of(batch: &Batch) -> Vec<u8> {
     batch.write_to(&mut out);
     out
 }
+
+pub(crate) fn one_lane() -> StoreConfig {
+    StoreConfig {
+        lanes: 1,
+        ..small()
+    }
+}
+
+/// A store with that many batches in its first partition.
+pub(crate) fn filled(
+    disk: &MemDisk,
+    config: StoreConfig,
+    batches: i64,
+) -> (Driver, StorePartition) {
+    let mut driver = Driver::open(disk, config);
+    let (a, _) = driver.open_partition(1, 0).unwrap();
+    for n in 0..batches {
+        driver.append(a, batch(n, 1, &[n as u8; 500], n));
+        driver.run();
+    }
+    (driver, a)
+}
+
+/// The first lane file's name.
+pub(crate) fn lane_file(disk: &MemDisk) -> String {
+    let names = disk.list().unwrap();
+    names
+        .into_iter()
+        .find(|name| name.starts_with("lane-"))
+        .unwrap()
+}
