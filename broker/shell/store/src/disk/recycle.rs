@@ -41,15 +41,31 @@ const HEAD_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Recycler {
     disk: SharedDisk,
-    /// Names of the files that wait.
-    pool: Mutex<Vec<String>>,
+    pool: Mutex<Vec<Waiting>>,
+}
+
+/// A file that waits to be used again; as long as it does it keeps its length.
+#[derive(Debug)]
+struct Waiting {
+    name: String,
+    len: u64,
 }
 
 impl Recycler {
     /// Over `disk`, with what waits there already.
     pub(crate) fn over(disk: SharedDisk) -> io::Result<SharedDisk> {
-        let mut pool = disk.list()?;
-        pool.retain(|name| name.starts_with(POOL_PREFIX));
+        let mut pool = Vec::new();
+        for name in disk.list()? {
+            if !name.starts_with(POOL_PREFIX) {
+                continue;
+            }
+            match len_of(&*disk, &name) {
+                Ok(len) => pool.push(Waiting { name, len }),
+                Err(error) => {
+                    tracing::warn!(name, %error, "a file that waited to be used again is left alone");
+                }
+            }
+        }
         Ok(Arc::new(Self {
             disk,
             pool: Mutex::new(pool),
@@ -62,8 +78,8 @@ impl Recycler {
         Ok(framed)
     }
 
-    fn pool(&self) -> MutexGuard<'_, Vec<String>> {
-        // A list of names is whole at every moment.
+    fn pool(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        // The list is whole at every moment.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,7 +91,7 @@ impl Disk for Recycler {
         }
         let taken = self.pool().pop();
         let file = match taken {
-            Some(old) => {
+            Some(Waiting { name: old, .. }) => {
                 let again = self.use_again(&old, name);
                 again.inspect_err(|_| {
                     // Nobody would find it any more before the next start.
@@ -106,10 +122,13 @@ impl Disk for Recycler {
     fn remove(&self, name: &str) -> io::Result<()> {
         if is_lane_name(name) {
             let mut pool = self.pool();
-            if pool.len() < POOL_FILES_MAX {
+            // One that cannot even be opened is of no use to anybody.
+            if pool.len() < POOL_FILES_MAX
+                && let Ok(len) = len_of(&*self.disk, name)
+            {
                 let waiting = format!("{POOL_PREFIX}{name}");
                 self.disk.rename(name, &waiting)?;
-                pool.push(waiting);
+                pool.push(Waiting { name: waiting, len });
                 return Ok(());
             }
         }
@@ -135,21 +154,20 @@ impl Disk for Recycler {
             if free >= needed {
                 return Ok(free);
             }
-            let Some(name) = pool.pop() else {
+            let Some(waiting) = pool.pop() else {
                 return Ok(free);
             };
-            self.disk.remove(&name)?;
+            self.disk.remove(&waiting.name)?;
         }
     }
 
     fn pool_bytes(&self) -> u64 {
-        let pool = self.pool();
-        let sizes = pool.iter().filter_map(|name| {
-            let file = self.disk.open(name).ok()?;
-            file.len().ok()
-        });
-        sizes.sum()
+        self.pool().iter().map(|waiting| waiting.len).sum()
     }
+}
+
+fn len_of(disk: &dyn Disk, name: &str) -> io::Result<u64> {
+    disk.open(name)?.len()
 }
 
 /// A file whose first two pages say how much of it counts.
