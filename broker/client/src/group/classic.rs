@@ -7,7 +7,10 @@
 use super::{
     ClassicAssignor,
     assign::{self, Wish as MemberWish},
-    member::{Answer, Ask, Identity, Input, Output, Pauses, Profile, Work, is_moved, refused},
+    holding::{Aim, Holding, Next},
+    member::{
+        self, Answer, Ask, Identity, Input, Output, Pauses, Profile, Wish, is_moved, refused,
+    },
 };
 use crate::{
     error::{GroupError, RequestError},
@@ -60,13 +63,6 @@ enum UnderWay {
     Leave,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Stay,
-    StepOut,
-    Leave,
-}
-
 #[derive(Debug)]
 pub(crate) struct ClassicMember {
     profile: Profile,
@@ -77,10 +73,7 @@ pub(crate) struct ClassicMember {
     under_way: Option<UnderWay>,
     next_at: Tick,
     pauses: Pauses,
-    owned: BTreeSet<TopicPartition>,
-    target: Option<BTreeSet<TopicPartition>>,
-    work: Work<TopicPartition>,
-    is_losing: bool,
+    holding: Holding<TopicPartition>,
     /// What the leader knows of the others, while it shares out.
     wishes: BTreeMap<String, MemberWish>,
     shares: Vec<SyncGroupRequestAssignment>,
@@ -103,10 +96,7 @@ impl ClassicMember {
             under_way: None,
             next_at: Tick(0),
             pauses: Pauses::new(),
-            owned: BTreeSet::new(),
-            target: None,
-            work: Work::Nothing,
-            is_losing: false,
+            holding: Holding::new(),
             wishes: BTreeMap::new(),
             shares: Vec::new(),
             protocol: None,
@@ -149,11 +139,14 @@ impl ClassicMember {
         match input {
             Input::Told(answer) => self.told(now, answer, outputs),
             Input::Failed(error) => self.failed(now, error, outputs),
-            Input::Released => self.released(now),
-            Input::Taken => {
-                if let Work::Taking(fresh) = std::mem::take(&mut self.work) {
-                    self.owned.extend(fresh);
+            Input::Released => {
+                let was_asked = self.holding.released();
+                if was_asked && self.phase == Phase::Joining {
+                    self.next_at = now;
                 }
+            }
+            Input::Taken => {
+                self.holding.taken();
             }
             Input::Counts(counts) => self.share_out(now, &counts),
             Input::Topics(topics) => {
@@ -171,23 +164,11 @@ impl ClassicMember {
             }
             Input::Leave => {
                 self.wish = Wish::Leave;
-                self.owned.clear();
-                self.work = Work::Nothing;
-                self.is_losing = false;
+                self.holding.let_go();
             }
             _ => {}
         }
         self.proceed(now, outputs);
-    }
-
-    fn released(&mut self, now: Tick) {
-        let Work::Releasing(gone) = std::mem::take(&mut self.work) else {
-            return;
-        };
-        self.owned.retain(|partition| !gone.contains(partition));
-        if self.phase == Phase::Joining {
-            self.next_at = now;
-        }
     }
 
     fn join_again(&mut self, now: Tick, reason: &'static str) {
@@ -209,8 +190,11 @@ impl ClassicMember {
             return;
         }
         match self.phase {
-            Phase::Joining if !self.is_losing && (!self.is_eager() || self.owned.is_empty()) => {
-                if self.is_eager() && !self.work.is_nothing() {
+            Phase::Joining
+                if !self.holding.is_losing()
+                    && (!self.is_eager() || self.holding.owned().is_empty()) =>
+            {
+                if self.is_eager() && !self.holding.is_idle() {
                     self.keep_alive(now, outputs);
                 } else {
                     self.join(outputs);
@@ -257,67 +241,43 @@ impl ClassicMember {
         if self.profile.instance_id.is_none() {
             self.member_id = Text::EMPTY;
         }
-        self.target = None;
         if self.wish == Wish::Leave {
             self.phase = Phase::Over;
             outputs.push(Output::Left);
             return;
         }
         self.phase = Phase::Outside;
-        self.is_losing = true;
+        self.holding.lose();
         self.reconcile(now, outputs);
     }
 
+    /// Asks the reader for the next step towards what the member is to own.
     fn reconcile(&mut self, now: Tick, outputs: &mut Vec<Output>) {
-        if !self.work.is_nothing() {
-            return;
-        }
-        if self.is_losing {
-            if self.owned.is_empty() {
-                self.is_losing = false;
-                return;
-            }
-            let all = self.owned.clone();
-            self.release(all, true, outputs);
-            return;
-        }
-        if self.phase == Phase::Joining && self.is_eager() && self.under_way.is_none() {
-            if !self.owned.is_empty() {
-                let all = self.owned.clone();
-                self.release(all, false, outputs);
-            }
-            return;
-        }
-        let Some(target) = self.target.as_ref().filter(|_| self.phase == Phase::Stable) else {
-            return;
+        let aim = match self.phase {
+            Phase::Stable => Aim::Share,
+            Phase::Joining if self.is_eager() && self.under_way.is_none() => Aim::Nothing,
+            _ => Aim::Stay,
         };
-        let gone: BTreeSet<_> = self.owned.difference(target).cloned().collect();
-        let fresh: BTreeSet<_> = target.difference(&self.owned).cloned().collect();
-        if !gone.is_empty() {
-            self.release(gone, false, outputs);
-            return;
+        match self.holding.next(aim) {
+            Next::Nothing => {}
+            Next::Release {
+                partitions,
+                is_lost,
+            } => outputs.push(Output::Release {
+                partitions,
+                is_lost,
+            }),
+            Next::Missing(fresh) => {
+                if !fresh.is_empty() {
+                    outputs.push(Output::Take(fresh.clone()));
+                    self.holding.take(fresh);
+                }
+                if self.is_waited_for {
+                    self.is_waited_for = false;
+                    self.join_again(now, "it gave partitions up");
+                }
+            }
         }
-        if !fresh.is_empty() {
-            outputs.push(Output::Take(fresh.clone()));
-            self.work = Work::Taking(fresh);
-        }
-        if self.is_waited_for {
-            self.is_waited_for = false;
-            self.join_again(now, "it gave partitions up");
-        }
-    }
-
-    fn release(
-        &mut self,
-        gone: BTreeSet<TopicPartition>,
-        is_lost: bool,
-        outputs: &mut Vec<Output>,
-    ) {
-        outputs.push(Output::Release {
-            partitions: gone.clone(),
-            is_lost,
-        });
-        self.work = Work::Releasing(gone);
     }
 
     fn group(&self) -> Text {
@@ -330,10 +290,7 @@ impl ClassicMember {
     }
 
     fn join(&mut self, outputs: &mut Vec<Output>) {
-        let mut owned = self.owned.clone();
-        if let Work::Taking(fresh) = &self.work {
-            owned.extend(fresh.iter().cloned());
-        }
+        let owned = self.holding.owned_soon();
         self.joined_with.clone_from(&owned);
         let subscription = ConsumerProtocolSubscription {
             topics: self
@@ -492,7 +449,7 @@ impl ClassicMember {
         self.pauses.reset();
         self.shares.clear();
         self.is_waited_for = !self.is_eager() && !self.joined_with.is_subset(&share);
-        self.target = Some(share);
+        self.holding.follow(share);
         self.phase = Phase::Stable;
         self.next_at = now + self.profile.heartbeat_ms;
     }
@@ -500,7 +457,7 @@ impl ClassicMember {
     fn refuse(&mut self, now: Tick, code: ErrorCode, outputs: &mut Vec<Output>) {
         match code {
             ErrorCode::RebalanceInProgress => {
-                let is_waiting = self.phase == Phase::Joining && !self.owned.is_empty();
+                let is_waiting = self.phase == Phase::Joining && !self.holding.owned().is_empty();
                 self.join_again(now, "the group rebalances");
                 if is_waiting {
                     self.next_at = now + self.profile.heartbeat_ms;
@@ -512,8 +469,7 @@ impl ClassicMember {
                     self.member_id = Text::EMPTY;
                 }
                 self.generation = -1;
-                self.target = None;
-                self.is_losing = true;
+                self.holding.lose();
                 self.join_again(now, "it was fenced");
             }
             code if is_moved(code) => {
@@ -543,13 +499,7 @@ impl ClassicMember {
 
     fn end(&mut self, error: GroupError, outputs: &mut Vec<Output>) {
         self.phase = Phase::Over;
-        outputs.push(Output::Fail(error));
-        if !self.owned.is_empty() {
-            outputs.push(Output::Release {
-                partitions: self.owned.clone(),
-                is_lost: true,
-            });
-        }
+        member::end(error, self.holding.owned().clone(), outputs);
     }
 }
 

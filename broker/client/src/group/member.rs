@@ -164,19 +164,14 @@ impl Member {
     }
 }
 
-/// What the reader is doing for the member.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Work<P> {
-    #[default]
-    Nothing,
-    Releasing(BTreeSet<P>),
-    Taking(BTreeSet<P>),
-}
-
-impl<P> Work<P> {
-    pub(crate) const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
+/// What the member is up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Stay,
+    /// Out until the program polls.
+    StepOut,
+    /// Out for good.
+    Leave,
 }
 
 /// Pauses between attempts that failed in a row; without jitter, which the driver adds.
@@ -219,5 +214,16 @@ pub(crate) fn refused(profile: &Profile, code: ErrorCode, message: Option<&Text>
             code,
             message: message.filter(|text| !text.is_empty()),
         },
+    }
+}
+
+/// It is over: what is still owned is lost.
+pub(super) fn end(error: GroupError, owned: BTreeSet<TopicPartition>, outputs: &mut Vec<Output>) {
+    outputs.push(Output::Fail(error));
+    if !owned.is_empty() {
+        outputs.push(Output::Release {
+            partitions: owned,
+            is_lost: true,
+        });
     }
 }

@@ -9,6 +9,7 @@ mod builder;
 mod classic;
 mod desk;
 mod driver;
+mod holding;
 mod listener;
 mod member;
 mod modern;

@@ -4,8 +4,11 @@
 //! Pure. What is owned is told anew after each change of it, so that the coordinator gives a
 //! partition to another member only when it was given up here.
 
-use super::member::{
-    Answer, Ask, Identity, Input, Output, Pauses, Profile, Work, is_moved, refused,
+use super::{
+    holding::{Aim, Holding, Next},
+    member::{
+        self, Answer, Ask, Identity, Input, Output, Pauses, Profile, Wish, is_moved, refused,
+    },
 };
 use crate::{error::GroupError, limits::RETRY_BACKOFF_MAX_MS, record::TopicPartition};
 use std::{
@@ -41,16 +44,6 @@ enum Life {
     Over,
 }
 
-/// What the member is up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Stay,
-    /// Out until the program polls.
-    StepOut,
-    /// Out for good.
-    Leave,
-}
-
 #[derive(Debug)]
 pub(crate) struct ModernMember {
     profile: Profile,
@@ -64,17 +57,14 @@ pub(crate) struct ModernMember {
     pauses: Pauses,
     /// Whether the next heartbeat tells everything, since the last may not have arrived.
     is_whole: bool,
-    owned: BTreeSet<Partition>,
+    holding: Holding<Partition>,
     /// Whether the coordinator does not know what is owned now.
     is_owned_news: bool,
     told_owned: BTreeSet<Partition>,
-    target: Option<BTreeSet<Partition>>,
     names: BTreeMap<TopicId, Arc<str>>,
     is_resolving: bool,
     /// When names that nobody knew are asked for again.
     resolve_at: Option<Tick>,
-    work: Work<Partition>,
-    is_losing: bool,
 }
 
 impl ModernMember {
@@ -89,15 +79,12 @@ impl ModernMember {
             interval_ms: RETRY_BACKOFF_MAX_MS,
             pauses: Pauses::new(),
             is_whole: true,
-            owned: BTreeSet::new(),
+            holding: Holding::new(),
             is_owned_news: false,
             told_owned: BTreeSet::new(),
-            target: None,
             names: BTreeMap::new(),
             is_resolving: false,
             resolve_at: None,
-            work: Work::Nothing,
-            is_losing: false,
         }
     }
 
@@ -119,14 +106,15 @@ impl ModernMember {
 
     pub(crate) const fn due(&self) -> Option<Tick> {
         let is_silent = matches!(self.life, Life::Outside | Life::Over);
-        let heartbeat = if is_silent || self.under_way.is_some() || self.is_losing {
+        let heartbeat = if is_silent || self.under_way.is_some() || self.holding.is_losing() {
             None
         } else {
             Some(self.next_at)
         };
         // While the reader is at work, names would be of no use, and asking early would not end.
-        let can_take =
-            matches!(self.life, Life::Inside) && self.work.is_nothing() && !self.is_losing;
+        let can_take = matches!(self.life, Life::Inside)
+            && self.holding.is_idle()
+            && !self.holding.is_losing();
         let resolve_at = if can_take { self.resolve_at } else { None };
         match (heartbeat, resolve_at) {
             (Some(heartbeat), Some(resolve)) if resolve.0 < heartbeat.0 => Some(resolve),
@@ -143,14 +131,14 @@ impl ModernMember {
             Input::Told(Answer::Modern(answer)) => self.told(now, answer, outputs),
             Input::Failed(error) => self.failed(now, error, outputs),
             Input::Released => {
-                if let Work::Releasing(gone) = std::mem::take(&mut self.work) {
-                    self.owned.retain(|partition| !gone.contains(partition));
+                let was_asked = self.holding.released();
+                if was_asked {
                     self.tell_owned(now);
                 }
             }
             Input::Taken => {
-                if let Work::Taking(fresh) = std::mem::take(&mut self.work) {
-                    self.owned.extend(fresh);
+                let was_asked = self.holding.taken();
+                if was_asked {
                     self.tell_owned(now);
                 }
             }
@@ -169,10 +157,7 @@ impl ModernMember {
             }
             Input::Leave => {
                 self.wish = Wish::Leave;
-                // The reader has let go of everything by itself.
-                self.owned.clear();
-                self.work = Work::Nothing;
-                self.is_losing = false;
+                self.holding.let_go();
             }
             _ => {}
         }
@@ -184,13 +169,13 @@ impl ModernMember {
             return;
         }
         if self.wish != Wish::Stay {
-            self.go_out(outputs);
+            self.go_out(now, outputs);
             return;
         }
         self.reconcile(now, outputs);
         if self.life != Life::Outside
             && self.under_way.is_none()
-            && !self.is_losing
+            && !self.holding.is_losing()
             && now >= self.next_at
         {
             let request = self.heartbeat();
@@ -199,10 +184,10 @@ impl ModernMember {
     }
 
     /// Leaves, once the request under way is answered.
-    fn go_out(&mut self, outputs: &mut Vec<Output>) {
+    fn go_out(&mut self, now: Tick, outputs: &mut Vec<Output>) {
         if self.life == Life::Outside && self.wish == Wish::StepOut {
             // Outside already: what was owned is lost, as soon as the reader can be told.
-            self.reconcile(Tick(0), outputs);
+            self.reconcile(now, outputs);
             return;
         }
         if self.under_way.is_some() {
@@ -220,48 +205,45 @@ impl ModernMember {
             self.ask(request, outputs);
             return;
         }
-        self.is_out(outputs);
+        self.is_out(now, outputs);
     }
 
-    fn is_out(&mut self, outputs: &mut Vec<Output>) {
+    fn is_out(&mut self, now: Tick, outputs: &mut Vec<Output>) {
         self.epoch = JOIN;
         self.is_whole = true;
-        self.target = None;
         if self.wish == Wish::Leave {
             self.life = Life::Over;
             outputs.push(Output::Left);
             return;
         }
         self.life = Life::Outside;
-        self.is_losing = true;
-        self.reconcile(Tick(0), outputs);
+        self.holding.lose();
+        self.reconcile(now, outputs);
     }
 
     /// Asks the reader for the next step towards what the member is to own.
     fn reconcile(&mut self, now: Tick, outputs: &mut Vec<Output>) {
-        if !self.work.is_nothing() {
-            return;
-        }
-        if self.is_losing {
-            if self.owned.is_empty() {
-                self.is_losing = false;
-                return;
-            }
-            let all = self.owned.clone();
-            self.release(all, true, outputs);
-            return;
-        }
-        let Some(target) = self.target.as_ref().filter(|_| self.life == Life::Inside) else {
-            return;
+        let aim = match self.life {
+            Life::Inside => Aim::Share,
+            _ => Aim::Stay,
         };
-        let gone: BTreeSet<_> = self.owned.difference(target).copied().collect();
-        if !gone.is_empty() {
-            self.release(gone, false, outputs);
-            return;
+        match self.holding.next(aim) {
+            Next::Nothing => {}
+            Next::Release {
+                partitions,
+                is_lost,
+            } => outputs.push(Output::Release {
+                partitions: self.named(&partitions),
+                is_lost,
+            }),
+            Next::Missing(missing) => self.take_in(now, missing, outputs),
         }
-        let (fresh, nameless): (BTreeSet<_>, BTreeSet<_>) = target
-            .difference(&self.owned)
-            .copied()
+    }
+
+    /// Takes in what has a name, and asks what the rest is called.
+    fn take_in(&mut self, now: Tick, missing: BTreeSet<Partition>, outputs: &mut Vec<Output>) {
+        let (fresh, nameless): (BTreeSet<_>, BTreeSet<_>) = missing
+            .into_iter()
             .partition(|(topic, _)| self.names.contains_key(topic));
         if nameless.is_empty() {
             self.resolve_at = None;
@@ -273,16 +255,8 @@ impl ModernMember {
         }
         if !fresh.is_empty() {
             outputs.push(Output::Take(self.named(&fresh)));
-            self.work = Work::Taking(fresh);
+            self.holding.take(fresh);
         }
-    }
-
-    fn release(&mut self, gone: BTreeSet<Partition>, is_lost: bool, outputs: &mut Vec<Output>) {
-        outputs.push(Output::Release {
-            partitions: self.named(&gone),
-            is_lost,
-        });
-        self.work = Work::Releasing(gone);
     }
 
     fn named(&self, partitions: &BTreeSet<Partition>) -> BTreeSet<TopicPartition> {
@@ -296,7 +270,7 @@ impl ModernMember {
     }
 
     fn tell_owned(&mut self, now: Tick) {
-        if self.life == Life::Inside && self.owned != self.told_owned {
+        if self.life == Life::Inside && *self.holding.owned() != self.told_owned {
             self.is_owned_news = true;
             self.next_at = now;
         }
@@ -336,8 +310,8 @@ impl ModernMember {
                 .clone_from(&self.profile.server_assignor);
         }
         if self.is_whole || self.is_owned_news {
-            request.topic_partitions = Some(rows(&self.owned));
-            self.told_owned.clone_from(&self.owned);
+            request.topic_partitions = Some(rows(self.holding.owned()));
+            self.told_owned.clone_from(self.holding.owned());
         }
         self.is_whole = false;
         self.is_owned_news = false;
@@ -353,7 +327,7 @@ impl ModernMember {
         let asked = self.under_way.take();
         if asked.is_some_and(|epoch| epoch < JOIN) {
             // Whatever the coordinator says: the member is out, or will be.
-            self.is_out(outputs);
+            self.is_out(now, outputs);
             return;
         }
         if answer.error_code.is_err() {
@@ -377,7 +351,7 @@ impl ModernMember {
         {
             self.interval_ms = interval;
         }
-        self.next_at = if self.owned == self.told_owned {
+        self.next_at = if *self.holding.owned() == self.told_owned {
             now + self.interval_ms
         } else {
             // The reader was quicker than the answer.
@@ -385,7 +359,7 @@ impl ModernMember {
             now
         };
         if let Some(assignment) = answer.assignment {
-            self.target = Some(partitions(&assignment));
+            self.holding.follow(partitions(&assignment));
         }
     }
 
@@ -401,8 +375,7 @@ impl ModernMember {
                 // Others may own the partitions by now: nothing of them may be committed.
                 self.epoch = JOIN;
                 self.life = Life::Joining;
-                self.target = None;
-                self.is_losing = true;
+                self.holding.lose();
                 self.next_at = now;
             }
             code if is_moved(code) => {
@@ -420,7 +393,7 @@ impl ModernMember {
         outputs.push(Output::Moved);
         if asked.is_some_and(|epoch| epoch < JOIN) {
             // The session times out where the farewell has not arrived.
-            self.is_out(outputs);
+            self.is_out(now, outputs);
         } else if error.can_retry() {
             self.next_at = now + self.pauses.next_ms();
         } else {
@@ -430,13 +403,7 @@ impl ModernMember {
 
     fn end(&mut self, error: GroupError, outputs: &mut Vec<Output>) {
         self.life = Life::Over;
-        outputs.push(Output::Fail(error));
-        if !self.owned.is_empty() {
-            outputs.push(Output::Release {
-                partitions: self.named(&self.owned),
-                is_lost: true,
-            });
-        }
+        member::end(error, self.named(self.holding.owned()), outputs);
     }
 }
 
