@@ -83,6 +83,14 @@ pub const FETCH_PATIENCE: u32 = 8;
 /// The most bytes a fetched batch may grow to when it is decompressed.
 pub const DECOMPRESSED_BYTES_MAX: usize = weir_types::limits::BATCH_DECOMPRESSED_BYTES_MAX;
 
+/// How often the leader of a classic group that subscribes by a pattern looks for new topics, in
+/// milliseconds. The others look as often as metadata is refreshed and whenever they join, as
+/// Kafka's clients do: the list of all topics then goes out for each group, not for each member.
+pub const PATTERN_REFRESH_MS: u64 = 30_000;
+
+/// The shortest time between two looks for topics that match a pattern, in milliseconds.
+pub const PATTERN_PAUSE_MS: u64 = 1_000;
+
 /// How long a member of the classic protocol may be silent, in milliseconds.
 /// Kafka's `session.timeout.ms`.
 pub const SESSION_TIMEOUT_MS: u64 = 45_000;

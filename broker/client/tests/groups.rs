@@ -35,17 +35,29 @@ async fn start(folder: &std::path::Path, listen: &str) -> Broker {
 }
 
 async fn connect(broker: &Broker) -> Client {
+    connect_with(broker, |_| {}).await
+}
+
+async fn connect_with(broker: &Broker, change: impl FnOnce(&mut ClientConfig)) -> Client {
     let bound = broker.listeners().first().expect("a listener");
-    let config = ClientConfig::new([bound.advertised.to_string()]);
+    let mut config = ClientConfig::new([bound.advertised.to_string()]);
+    change(&mut config);
     Client::connect(config.with_transport(TransportChoice::Tcp))
         .await
         .expect("connects")
 }
 
 async fn with_client<F: Future<Output = ()>>(test: impl FnOnce(Client) -> F) {
+    with_client_of(|_| {}, test).await;
+}
+
+async fn with_client_of<F: Future<Output = ()>>(
+    change: impl FnOnce(&mut ClientConfig),
+    test: impl FnOnce(Client) -> F,
+) {
     let folder = tempfile::tempdir().expect("a folder");
     let broker = start(folder.path(), "plain://127.0.0.1:0").await;
-    let client = connect(&broker).await;
+    let client = connect_with(&broker, change).await;
     let done = tokio::time::timeout(Duration::from_secs(90), test(client)).await;
     done.expect("the test came to its end");
     broker.shutdown().await;
@@ -477,6 +489,30 @@ async fn a_pattern_takes_in_every_topic_that_matches_and_no_other() {
             assert_eq!(has, all.map(String::from).into());
             consumer.close().await.expect("closed");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_classic_member_finds_new_topics_that_match_its_pattern() {
+    let change = |config: &mut ClientConfig| config.metadata_max_age = Duration::from_millis(100);
+    with_client_of(change, |client| async move {
+        let admin = client.admin();
+        let new = |topic| admin.create_topic(NewTopic::new(topic, 1));
+        new("eu-orders").await.expect("made");
+        write(&client, "eu-orders", 1, 2).await;
+        let builder = client.group("late").pattern("(eu|us)-orders");
+        let mut consumer = builder
+            .protocol(GroupProtocol::Classic)
+            .offset_reset(OffsetReset::Earliest)
+            .build()
+            .expect("builds");
+        read(&mut consumer, 2).await;
+        new("us-orders").await.expect("made");
+        write(&client, "us-orders", 1, 3).await;
+        assert_eq!(read(&mut consumer, 3).await, [0, 1, 2]);
+        assert_eq!(consumer.assignment().len(), 2);
+        consumer.close().await.expect("closed");
     })
     .await;
 }

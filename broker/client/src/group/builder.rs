@@ -168,8 +168,10 @@ impl GroupConsumerBuilder {
     }
 
     /// Subscribes to every topic whose whole name matches, also those made later. By the consumer
-    /// protocol the coordinator matches (RE2 syntax, KIP-848); by the classic one the client does,
-    /// whenever it refreshes its metadata. Instead of [`Self::topics`], not beside it.
+    /// protocol the coordinator matches (RE2 syntax, KIP-848); by the classic one the client does:
+    /// the group's leader every 30 s, the others whenever they join and when their metadata is
+    /// `metadata_max_age` old, where that is shorter also the leader. Instead of [`Self::topics`],
+    /// not beside it.
     pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
         self.pattern = Some(pattern.into());
         self

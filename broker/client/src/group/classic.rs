@@ -83,6 +83,10 @@ pub(crate) struct ClassicMember {
     joined_with: BTreeSet<TopicPartition>,
     /// Whether others wait for what it gives up.
     is_waited_for: bool,
+    /// Whether it shared out last.
+    is_leader: bool,
+    /// Whether the topics changed since it said which it wants, or since it shared them out.
+    is_outdated: bool,
 }
 
 impl ClassicMember {
@@ -103,6 +107,8 @@ impl ClassicMember {
             reason: "it starts",
             joined_with: BTreeSet::new(),
             is_waited_for: false,
+            is_leader: false,
+            is_outdated: false,
         }
     }
 
@@ -112,6 +118,10 @@ impl ClassicMember {
             instance_id: self.profile.instance_id.clone(),
             epoch: self.generation,
         }
+    }
+
+    pub(crate) const fn is_leader(&self) -> bool {
+        self.is_leader
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -150,6 +160,7 @@ impl ClassicMember {
             }
             Input::Counts(counts) => self.share_out(now, &counts),
             Input::Topics(topics) => {
+                self.is_outdated |= self.phase == Phase::Syncing || topics != self.profile.topics;
                 self.profile.topics = topics;
                 if self.phase == Phase::Stable {
                     self.join_again(now, "its topics changed");
@@ -292,6 +303,7 @@ impl ClassicMember {
     fn join(&mut self, outputs: &mut Vec<Output>) {
         let owned = self.holding.owned_soon();
         self.joined_with.clone_from(&owned);
+        self.is_outdated = false;
         let subscription = ConsumerProtocolSubscription {
             topics: self
                 .profile
@@ -388,9 +400,9 @@ impl ClassicMember {
         self.shares.clear();
         self.next_at = now;
         self.phase = Phase::Syncing;
-        let is_leader = answer.leader == answer.member_id;
+        self.is_leader = answer.leader == answer.member_id;
         self.member_id = answer.member_id;
-        if !is_leader || answer.skip_assignment {
+        if !self.is_leader || answer.skip_assignment {
             return;
         }
         self.wishes.clear();
@@ -452,6 +464,9 @@ impl ClassicMember {
         self.holding.follow(share);
         self.phase = Phase::Stable;
         self.next_at = now + self.profile.heartbeat_ms;
+        if self.is_outdated {
+            self.join_again(now, "its topics changed");
+        }
     }
 
     fn refuse(&mut self, now: Tick, code: ErrorCode, outputs: &mut Vec<Output>) {

@@ -7,13 +7,13 @@ use super::{
     CommitOffset, GroupProtocol,
     builder::Pattern,
     desk::{Desk, Event, Order, Start},
-    member::{Answer, Input, Member, Output},
+    member::{Answer, Ask, Input, Member, Output},
     work::Desktop,
 };
 use crate::{
     cluster::metadata::Metadata,
     error::{GroupError, RequestError},
-    limits::FAREWELL_MS,
+    limits::{FAREWELL_MS, PATTERN_PAUSE_MS, PATTERN_REFRESH_MS},
     record::TopicPartition,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -38,6 +38,7 @@ enum Done {
     Names(BTreeMap<TopicId, Arc<str>>),
     Counts(BTreeMap<Arc<str>, i32>),
     Committed(Result<(), GroupError>),
+    Learned,
     Nothing,
 }
 
@@ -74,6 +75,9 @@ pub(crate) struct Driver {
     is_stalled: bool,
     /// When all topics were asked for, for an expression.
     learned_at: Instant,
+    is_learning: bool,
+    /// Whether the member joins, and is to know all topics then.
+    is_learning_asked: bool,
     /// When leaving is given up.
     over_at: Option<Instant>,
     farewell: Option<(Reply, Result<(), GroupError>)>,
@@ -101,6 +105,8 @@ impl Driver {
             look_at: now,
             is_stalled: false,
             learned_at: now,
+            is_learning: false,
+            is_learning_asked: false,
             over_at: None,
             farewell: None,
             is_over: false,
@@ -163,7 +169,13 @@ impl Driver {
         let due = self.member.due();
         let due = due.map(|tick| self.start + Duration::from_millis(tick.0));
         let snapshot = self.snapshot_at.filter(|_| !self.is_snapshot_asked);
-        let all = [due, snapshot, self.over_at, Some(self.look_at)];
+        let all = [
+            due,
+            snapshot,
+            self.learn_at(),
+            self.over_at,
+            Some(self.look_at),
+        ];
         all.into_iter().flatten().min().unwrap_or(self.look_at)
     }
 
@@ -180,7 +192,39 @@ impl Driver {
         if now >= self.look_at {
             self.look_whether_it_polls(now);
         }
+        if self.learn_at().is_some_and(|at| now >= at) {
+            self.learn_in_passing(now);
+        }
         self.input(Input::Tick);
+    }
+
+    /// When all topics are to be asked for, where the client itself matches an expression.
+    fn learn_at(&self) -> Option<Instant> {
+        let settings = &self.desktop.settings;
+        let is_matching = settings.protocol == GroupProtocol::Classic && settings.pattern.is_some();
+        if !is_matching || self.is_learning {
+            return None;
+        }
+        let max_age = self.desktop.shared.config.metadata_max_age;
+        let age = if self.is_learning_asked {
+            max_age.min(Duration::from_millis(PATTERN_PAUSE_MS))
+        } else if self.member.is_leader() {
+            max_age.min(Duration::from_millis(PATTERN_REFRESH_MS))
+        } else {
+            max_age
+        };
+        Some(self.learned_at + age)
+    }
+
+    fn learn_in_passing(&mut self, now: Instant) {
+        self.learned_at = now;
+        self.is_learning = true;
+        self.is_learning_asked = false;
+        let desktop = Arc::clone(&self.desktop);
+        self.tasks.push(Box::pin(async move {
+            learn(&desktop).await;
+            Done::Learned
+        }));
     }
 
     fn look_whether_it_polls(&mut self, now: Instant) {
@@ -202,19 +246,6 @@ impl Driver {
             self.is_stalled = true;
             self.desk.order(Order::Report);
             self.input(Input::Stalled);
-        }
-        let max_age = self.desktop.shared.config.metadata_max_age;
-        let is_classic = self.desktop.settings.protocol == GroupProtocol::Classic;
-        if is_classic
-            && self.desktop.settings.pattern.is_some()
-            && now.duration_since(self.learned_at) >= max_age
-        {
-            self.learned_at = now;
-            let desktop = Arc::clone(&self.desktop);
-            self.tasks.push(Box::pin(async move {
-                learn(&desktop).await;
-                Done::Nothing
-            }));
         }
         // A reader that waits for records shows that it is there.
         self.desk.nudge();
@@ -374,6 +405,7 @@ impl Driver {
                 self.input(Input::Counts(counts));
             }
             Done::Committed(result) => self.committed(result),
+            Done::Learned => self.is_learning = false,
             Done::Nothing => {}
         }
     }
@@ -389,9 +421,11 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         let desktop = Arc::clone(&self.desktop);
         match output {
-            Output::Ask(ask) => self
-                .tasks
-                .push(Box::pin(async move { Done::Told(desktop.send(ask).await) })),
+            Output::Ask(ask) => {
+                self.is_learning_asked |= matches!(ask, Ask::Join(_));
+                self.tasks
+                    .push(Box::pin(async move { Done::Told(desktop.send(ask).await) }));
+            }
             Output::Moved => self.desktop.coordinator.forget(),
             Output::Release {
                 partitions,

@@ -156,6 +156,14 @@ impl Member {
         }
     }
 
+    /// Whether it shares partitions out to the others.
+    pub(crate) const fn is_leader(&self) -> bool {
+        match self {
+            Self::Modern(_) => false,
+            Self::Classic(member) => member.is_leader(),
+        }
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         match self {
             Self::Modern(member) => member.identity(),

@@ -418,6 +418,34 @@ fn a_classic_member_leaves_by_its_id() {
 }
 
 #[test]
+fn topics_that_change_during_a_rebalance_are_told_after_it() {
+    let two = || Input::Topics(BTreeSet::from([Arc::from("t"), Arc::from("u")]));
+    let one = || Input::Topics(BTreeSet::from([Arc::from("t")]));
+    let mut script = leader(ClassicAssignor::CooperativeSticky);
+    script.put(alive(ErrorCode::RebalanceInProgress));
+    assert_eq!(script.put(two()), "", "the join is under way");
+    assert_eq!(script.put(joined(2, "c-2", &[])), "sync 2");
+    let out = script.put(synced(&[0, 1, 2, 3]));
+    assert_eq!(out, "join `c-1` owns [0, 1, 2, 3]");
+
+    // Nothing new: what was counted a moment ago was shared out.
+    let all: (&str, &[i32]) = ("c-1", &[0, 1, 2, 3]);
+    assert_eq!(script.put(joined(3, "c-1", &[all])), "count 1");
+    assert_eq!(script.put(two()), "");
+    let counts = || Input::Counts(BTreeMap::from([(Arc::from("t"), 4)]));
+    assert_eq!(script.put(counts()), "sync 3 c-1=t-0,t-1,t-2,t-3");
+    assert_eq!(script.put(synced(&[0, 1, 2, 3])), "");
+
+    // The same topics with other partitions, once they are shared out.
+    assert_eq!(script.put(one()), "join `c-1` owns [0, 1, 2, 3]");
+    assert_eq!(script.put(joined(4, "c-1", &[all])), "count 1");
+    script.put(counts());
+    assert_eq!(script.put(one()), "");
+    let out = script.put(synced(&[0, 1, 2, 3]));
+    assert_eq!(out, "join `c-1` owns [0, 1, 2, 3]");
+}
+
+#[test]
 fn new_partitions_make_it_join_again() {
     let mut script = leader(ClassicAssignor::CooperativeSticky);
     script.put(alive(ErrorCode::None));
