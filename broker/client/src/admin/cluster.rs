@@ -4,7 +4,7 @@ use super::{Admin, check};
 use crate::{
     cluster::{
         broker::Purpose,
-        by_leader::{Answered, Asked, LeaderQuestion, ask_leaders, by_topic},
+        by_leader::{Answered, Asked, LeaderQuestion, answers_of, ask_leaders, by_topic},
     },
     error::{AdminError, BrokerError},
     record::TopicPartition,
@@ -16,7 +16,7 @@ use weir_wire::{
     messages::{
         DescribableLogDirTopic, DescribeClusterRequest, DescribeLogDirsRequest,
         DescribeLogDirsResult, DescribeProducersRequest, DescribeProducersResponse,
-        DescribeProducersTopicRequest, ProducerState,
+        DescribeProducersTopicRequest, DescribeProducersTopicResponse, ProducerState,
     },
 };
 
@@ -228,32 +228,25 @@ impl LeaderQuestion for DescribeProducers {
     type Request = DescribeProducersRequest;
 
     fn request(&self, asked: &[Asked<()>]) -> DescribeProducersRequest {
-        let topics = by_topic(asked, |asked| asked.partition.partition).into_iter();
+        let row = |asked: &Asked<()>| asked.partition.partition;
+        let topic = |name, partition_indexes| DescribeProducersTopicRequest {
+            name,
+            partition_indexes,
+        };
         DescribeProducersRequest {
-            topics: topics
-                .map(|(name, partition_indexes)| DescribeProducersTopicRequest {
-                    name,
-                    partition_indexes,
-                })
-                .collect(),
+            topics: by_topic(asked, row, topic),
         }
     }
 
     fn answers(&self, response: DescribeProducersResponse) -> Vec<Answered<Vec<ActiveProducer>>> {
-        let mut answers = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let message = partition.error_message.as_ref();
-                let checked = BrokerError::check(partition.error_code, message);
-                let producers = partition.active_producers.iter().map(active);
-                answers.push(Answered {
-                    topic: topic.name.to_string(),
-                    partition: partition.partition_index,
-                    answer: checked.map(|()| producers.collect()),
-                });
-            }
-        }
-        answers
+        let partitions = |topic: DescribeProducersTopicResponse| (topic.name, topic.partitions);
+        answers_of(response.topics, partitions, |partition| {
+            let message = partition.error_message.as_ref();
+            let checked = BrokerError::check(partition.error_code, message);
+            let producers = partition.active_producers.iter().map(active);
+            let producers = checked.map(|()| producers.collect());
+            (partition.partition_index, producers)
+        })
     }
 }
 

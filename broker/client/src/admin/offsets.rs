@@ -2,7 +2,7 @@
 
 use super::Admin;
 use crate::{
-    cluster::by_leader::{Answered, Asked, LeaderQuestion, ask_leaders, by_topic},
+    cluster::by_leader::{Answered, Asked, LeaderQuestion, answers_of, ask_leaders, by_topic},
     error::{AdminError, BrokerError},
     record::TopicPartition,
 };
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use weir_types::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 use weir_wire::messages::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
-    OffsetForLeaderTopic,
+    ListOffsetsTopicResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    OffsetForLeaderPartition, OffsetForLeaderTopic, OffsetForLeaderTopicResult,
 };
 
 /// Which offset is wanted.
@@ -108,37 +108,29 @@ impl LeaderQuestion for ListOffsets {
     }
 
     fn request(&self, asked: &[Asked<OffsetSpec>]) -> ListOffsetsRequest {
-        let topics = by_topic(asked, |asked| ListOffsetsPartition {
+        let row = |asked: &Asked<OffsetSpec>| ListOffsetsPartition {
             partition_index: asked.partition.partition,
             current_leader_epoch: asked.leader_epoch,
             timestamp: asked.item.number(),
-        });
+        };
+        let topic = |name, partitions| ListOffsetsTopic { name, partitions };
         ListOffsetsRequest {
-            topics: topics
-                .into_iter()
-                .map(|(name, partitions)| ListOffsetsTopic { name, partitions })
-                .collect(),
+            topics: by_topic(asked, row, topic),
             ..ListOffsetsRequest::default()
         }
     }
 
     fn answers(&self, response: ListOffsetsResponse) -> Vec<Answered<FoundOffset>> {
-        let mut answers = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let checked = BrokerError::check(partition.error_code, None);
-                answers.push(Answered {
-                    topic: topic.name.to_string(),
-                    partition: partition.partition_index,
-                    answer: checked.map(|()| FoundOffset {
-                        offset: (partition.offset.0 >= 0).then_some(partition.offset),
-                        timestamp: (partition.timestamp.0 >= 0).then_some(partition.timestamp),
-                        leader_epoch: partition.leader_epoch,
-                    }),
-                });
-            }
-        }
-        answers
+        let partitions = |topic: ListOffsetsTopicResponse| (topic.name, topic.partitions);
+        answers_of(response.topics, partitions, |partition| {
+            let checked = BrokerError::check(partition.error_code, None);
+            let found = checked.map(|()| FoundOffset {
+                offset: (partition.offset.0 >= 0).then_some(partition.offset),
+                timestamp: (partition.timestamp.0 >= 0).then_some(partition.timestamp),
+                leader_epoch: partition.leader_epoch,
+            });
+            (partition.partition_index, found)
+        })
     }
 }
 
@@ -150,35 +142,27 @@ impl LeaderQuestion for EpochEnds {
     type Request = OffsetForLeaderEpochRequest;
 
     fn request(&self, asked: &[Asked<LeaderEpoch>]) -> OffsetForLeaderEpochRequest {
-        let topics = by_topic(asked, |asked| OffsetForLeaderPartition {
+        let row = |asked: &Asked<LeaderEpoch>| OffsetForLeaderPartition {
             partition: asked.partition.partition,
             current_leader_epoch: asked.leader_epoch,
             leader_epoch: asked.item,
-        });
+        };
+        let topic = |topic, partitions| OffsetForLeaderTopic { topic, partitions };
         OffsetForLeaderEpochRequest {
             replica_id: BrokerId(-1),
-            topics: topics
-                .into_iter()
-                .map(|(topic, partitions)| OffsetForLeaderTopic { topic, partitions })
-                .collect(),
+            topics: by_topic(asked, row, topic),
         }
     }
 
     fn answers(&self, response: OffsetForLeaderEpochResponse) -> Vec<Answered<EpochEnd>> {
-        let mut answers = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let checked = BrokerError::check(partition.error_code, None);
-                answers.push(Answered {
-                    topic: topic.topic.to_string(),
-                    partition: partition.partition,
-                    answer: checked.map(|()| EpochEnd {
-                        leader_epoch: partition.leader_epoch,
-                        end_offset: partition.end_offset,
-                    }),
-                });
-            }
-        }
-        answers
+        let partitions = |topic: OffsetForLeaderTopicResult| (topic.topic, topic.partitions);
+        answers_of(response.topics, partitions, |partition| {
+            let checked = BrokerError::check(partition.error_code, None);
+            let end = checked.map(|()| EpochEnd {
+                leader_epoch: partition.leader_epoch,
+                end_offset: partition.end_offset,
+            });
+            (partition.partition, end)
+        })
     }
 }

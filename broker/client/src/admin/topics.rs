@@ -4,7 +4,7 @@ use super::{Admin, check, missing};
 use crate::{
     cluster::{
         broker::Purpose,
-        by_leader::{Answered, Asked, LeaderQuestion, ask_leaders, by_topic},
+        by_leader::{Answered, Asked, LeaderQuestion, answers_of, ask_leaders, by_topic},
     },
     error::{AdminError, BrokerError},
     record::TopicPartition,
@@ -16,10 +16,10 @@ use weir_wire::{
     messages::{
         CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsRequest,
         CreatePartitionsTopic, CreateTopicsRequest, Cursor, DeleteRecordsPartition,
-        DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic, DeleteTopicState,
-        DeleteTopicsRequest, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponseTopic,
-        DescribeTopicPartitionsTopicRequest, MetadataRequest, MetadataRequestTopic,
-        MetadataResponse, MetadataResponseTopic,
+        DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic, DeleteRecordsTopicResult,
+        DeleteTopicState, DeleteTopicsRequest, DescribeTopicPartitionsRequest,
+        DescribeTopicPartitionsResponseTopic, DescribeTopicPartitionsTopicRequest, MetadataRequest,
+        MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
     },
 };
 
@@ -492,31 +492,23 @@ impl LeaderQuestion for DeleteRecords {
     type Request = DeleteRecordsRequest;
 
     fn request(&self, asked: &[Asked<Offset>]) -> DeleteRecordsRequest {
-        let topics = by_topic(asked, |asked| DeleteRecordsPartition {
+        let row = |asked: &Asked<Offset>| DeleteRecordsPartition {
             partition_index: asked.partition.partition,
             offset: asked.item,
-        });
+        };
+        let topic = |name, partitions| DeleteRecordsTopic { name, partitions };
         DeleteRecordsRequest {
-            topics: topics
-                .into_iter()
-                .map(|(name, partitions)| DeleteRecordsTopic { name, partitions })
-                .collect(),
+            topics: by_topic(asked, row, topic),
             timeout_ms: self.timeout_ms,
         }
     }
 
     fn answers(&self, response: DeleteRecordsResponse) -> Vec<Answered<Offset>> {
-        let mut answers = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let checked = BrokerError::check(partition.error_code, None);
-                answers.push(Answered {
-                    topic: topic.name.to_string(),
-                    partition: partition.partition_index,
-                    answer: checked.map(|()| partition.low_watermark),
-                });
-            }
-        }
-        answers
+        let partitions = |topic: DeleteRecordsTopicResult| (topic.name, topic.partitions);
+        answers_of(response.topics, partitions, |partition| {
+            let checked = BrokerError::check(partition.error_code, None);
+            let start = checked.map(|()| partition.low_watermark);
+            (partition.partition_index, start)
+        })
     }
 }

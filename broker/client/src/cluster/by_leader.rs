@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::time::Instant;
 use weir_types::{ErrorCode, LeaderEpoch, PartitionIndex};
-use weir_wire::RequestBody;
+use weir_wire::{RequestBody, Text};
 
 /// One partition's part of a question.
 pub(crate) struct Asked<I> {
@@ -219,19 +219,38 @@ async fn ask_one<Q: LeaderQuestion>(
 }
 
 /// Groups what a request names by topic, keeping the order.
-pub(crate) fn by_topic<I, P>(
+pub(crate) fn by_topic<I, P, T>(
     asked: &[Asked<I>],
     part: impl Fn(&Asked<I>) -> P,
-) -> Vec<(weir_wire::Text, Vec<P>)> {
-    let mut topics: Vec<(weir_wire::Text, Vec<P>)> = Vec::new();
+    topic: impl Fn(Text, Vec<P>) -> T,
+) -> Vec<T> {
+    let mut topics: Vec<(Text, Vec<P>)> = Vec::new();
     for asked in asked {
         match topics.last_mut() {
             Some((name, parts)) if *name == *asked.partition.topic => parts.push(part(asked)),
-            _ => topics.push((
-                weir_wire::Text::from(&*asked.partition.topic),
-                vec![part(asked)],
-            )),
+            _ => topics.push((Text::from(&*asked.partition.topic), vec![part(asked)])),
         }
     }
-    topics
+    let topics = topics.into_iter();
+    topics.map(|(name, parts)| topic(name, parts)).collect()
+}
+
+/// Takes an answer apart that is grouped by topic.
+pub(crate) fn answers_of<T, P, A>(
+    topics: Vec<T>,
+    partitions: impl Fn(T) -> (Text, Vec<P>),
+    answer: impl Fn(P) -> (PartitionIndex, Result<A, BrokerError>),
+) -> Vec<Answered<A>> {
+    let mut answers = Vec::new();
+    for (topic, partitions) in topics.into_iter().map(partitions) {
+        answers.extend(partitions.into_iter().map(|told| {
+            let (partition, answer) = answer(told);
+            Answered {
+                topic: topic.to_string(),
+                partition,
+                answer,
+            }
+        }));
+    }
+    answers
 }
