@@ -2,6 +2,8 @@
 //!
 //! It decides where to begin and where to end; records are printed as they are and never changed.
 
+mod member;
+
 use crate::connect::ConnectArgs;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::format::Format;
@@ -27,6 +29,13 @@ Examples:
   weir consume orders --offset 1000..2000 --partition 0
   weir consume orders --offset @2026-01-31T08:00:00Z --max 10 --format '%T %p:%o %k=%v'
   weir consume orders --from-beginning --exit-at-end --json > orders.jsonl
+  weir consume orders --group billing --from-beginning --exit-at-end
+  weir consume --pattern 'ord.*' --group audit --from-beginning --max 10
+
+With --group the topic is shared among all members of the group: each record is printed by one of
+them. What was printed is committed every 5 s, before partitions are given up and at the end; who
+comes next goes on there. --from-beginning counts where the group has committed nothing yet, and
+--exit-at-end ends where the member's partitions ended when it got them.
 
 Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %K its length, %v or %s
 value, %S its length (-1 for null), %h headers, %% a per cent sign; \\n \\r \\t \\0 \\xHH. A newline
@@ -36,8 +45,9 @@ follows each record unless the format ends in an escape (\\c stands for none).";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConsumeArgs {
-    /// The topic
-    topic: String,
+    /// The topic; several with --group
+    #[arg(value_name = "TOPIC", required_unless_present = "pattern")]
+    topics: Vec<String>,
     /// Begin with the oldest record there is [default: only what comes from now on]
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
@@ -70,6 +80,8 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, conflicts_with = "exit_at_end")]
     follow: bool,
     #[command(flatten)]
+    member: member::MemberArgs,
+    #[command(flatten)]
     connect: ConnectArgs,
 }
 
@@ -79,7 +91,7 @@ enum Printer {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: ConsumeArgs, interrupt: Interrupt) -> Outcome {
+pub(crate) async fn run(args: ConsumeArgs, verbose: u8, interrupt: Interrupt) -> Outcome {
     let printer = match (&args.format, args.json) {
         (_, true) => Printer::Json,
         (Some(format), false) => Printer::Format(Format::parse(format)?),
@@ -88,9 +100,16 @@ pub(crate) async fn run(args: ConsumeArgs, interrupt: Interrupt) -> Outcome {
     if args.max == Some(0) {
         return Ok(());
     }
+    if let Some(group) = args.member.group.clone() {
+        return member::run(args, group, printer, verbose, interrupt).await;
+    }
+    let [topic] = args.topics.as_slice() else {
+        return Err(Failure::usage("only a group reads several topics at once")
+            .advise("add --group GROUP, or name one topic"));
+    };
     let config = args.connect.config()?.without_auto_create();
     let client = args.connect.connect_with(config, &interrupt).await?;
-    let looking_up = waiting::saying("the topic's offsets", plan(&client, &args));
+    let looking_up = waiting::saying("the topic's offsets", plan(&client, topic, &args));
     let plan = interrupt.or(looking_up).await?;
     let bounded = plan.iter().all(|part| part.to.is_some()) || args.max.is_some();
     let mut consumer = client.consumer().build()?;
@@ -99,7 +118,7 @@ pub(crate) async fn run(args: ConsumeArgs, interrupt: Interrupt) -> Outcome {
         out: Out::default(),
         left: args.max.unwrap_or(u64::MAX),
         ends: BTreeMap::new(),
-        topic: &args.topic,
+        topic,
         is_follow_said: false,
     };
     let mut places = Vec::new();
@@ -107,7 +126,7 @@ pub(crate) async fn run(args: ConsumeArgs, interrupt: Interrupt) -> Outcome {
         .into_iter()
         .filter(|part| part.to.is_none_or(|to| part.from < to))
     {
-        let partition = TopicPartition::new(args.topic.as_str(), part.partition);
+        let partition = TopicPartition::new(topic.as_str(), part.partition);
         places.push((partition.clone(), SeekTo::Offset(Offset(part.from))));
         reading.ends.insert(partition, part.to);
     }
@@ -131,10 +150,10 @@ struct Part {
     to: Option<i64>,
 }
 
-async fn plan(client: &Client, args: &ConsumeArgs) -> Outcome<Vec<Part>> {
-    let topic = names::topic(client, &args.topic).await?;
+async fn plan(client: &Client, name: &str, args: &ConsumeArgs) -> Outcome<Vec<Part>> {
+    let topic = names::topic(client, name).await?;
     let partitions = offsets::chosen(&topic, &args.partition)?;
-    let ends = offsets::ends_of(client, &args.topic, &partitions).await?;
+    let ends = offsets::ends_of(client, name, &partitions).await?;
     let default = if args.from_beginning {
         Place::Earliest
     } else {
@@ -144,9 +163,9 @@ async fn plan(client: &Client, args: &ConsumeArgs) -> Outcome<Vec<Part>> {
         from: default,
         to: None,
     });
-    let from = offsets::resolve(client, &args.topic, &ends, range.from).await?;
+    let from = offsets::resolve(client, name, &ends, range.from).await?;
     let to = match range.to {
-        Some(place) => Some(offsets::resolve(client, &args.topic, &ends, place).await?),
+        Some(place) => Some(offsets::resolve(client, name, &ends, place).await?),
         None => None,
     };
     let mut parts = Vec::new();

@@ -1,6 +1,8 @@
 //! Numbers for people: bytes, counts, rates, times. Only text; machines read `--json` instead.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+use weir_client::TopicPartition;
 
 /// `1,234,567`.
 pub(crate) fn count(number: impl Into<i128>) -> String {
@@ -27,6 +29,13 @@ pub(crate) fn records(number: impl Into<i128>) -> String {
         count(number),
         if number == 1 { "record" } else { "records" }
     )
+}
+
+/// `1 partition`, `3 partitions`.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    let number = i128::try_from(number).unwrap_or(i128::MAX);
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
 }
 
 /// `523.4 MB` (powers of a thousand, as disks are sold).
@@ -74,6 +83,55 @@ pub(crate) fn duration(took: Duration) -> String {
     }
 }
 
+/// `orders 0-2,5; refunds 1`.
+pub(crate) fn partitions(partitions: &BTreeSet<TopicPartition>) -> String {
+    let mut text = String::new();
+    let mut all = partitions.iter().peekable();
+    let mut topic: Option<&str> = None;
+    while let Some(first) = all.next() {
+        let mut last = first;
+        while let Some(next) = all.next_if(|next| {
+            next.topic == first.topic && next.partition.0 == last.partition.0.saturating_add(1)
+        }) {
+            last = next;
+        }
+        if topic == Some(&*first.topic) {
+            text.push(',');
+        } else {
+            if topic.is_some() {
+                text.push_str("; ");
+            }
+            text.push_str(&first.topic);
+            text.push(' ');
+        }
+        topic = Some(&first.topic);
+        text.push_str(&first.partition.to_string());
+        if last.partition != first.partition {
+            text.push_str(&format!("-{}", last.partition));
+        }
+    }
+    text
+}
+
+/// A name that others chose, such as a group's or a client's: what would move the cursor or break
+/// the line is written as an escape.
+pub(crate) fn name(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() || is_invisible(letter) {
+            plain.extend(letter.escape_unicode());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+/// Marks that turn the direction of writing or take no room.
+const fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A path as it is pasted into a shell: quoted where it has to be.
 pub(crate) fn shell_quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%,".contains(c);
@@ -103,6 +161,25 @@ mod tests {
             rates(1_000_000, 500_000_000, Duration::from_secs(2)),
             "1,000,000 records, 500.0 MB in 2.0 s: 500,000 records/s, 250.0 MB/s"
         );
+    }
+
+    #[test]
+    fn partitions_are_told_in_runs() {
+        let of = |all: &[(&str, i32)]| {
+            let all = all.iter().map(|(topic, p)| TopicPartition::new(*topic, *p));
+            partitions(&all.collect())
+        };
+        assert_eq!(of(&[]), "");
+        assert_eq!(of(&[("orders", 3)]), "orders 3");
+        let many = [("b", 7), ("a", 0), ("a", 1), ("a", 2), ("a", 5), ("b", 8)];
+        assert_eq!(of(&many), "a 0-2,5; b 7-8");
+    }
+
+    #[test]
+    fn names_cannot_move_the_cursor() {
+        assert_eq!(name("größe/ü"), "größe/ü");
+        assert_eq!(name("a\n\u{1b}[2J"), "a\\u{a}\\u{1b}[2J");
+        assert_eq!(name("a\u{202e}b"), "a\\u{202e}b");
     }
 
     #[test]

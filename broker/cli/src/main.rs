@@ -16,6 +16,7 @@ mod consume;
 mod cut;
 mod failure;
 mod format;
+mod group;
 mod human;
 mod interrupt;
 mod lines;
@@ -30,6 +31,7 @@ mod record_json;
 mod report;
 mod row;
 mod serve;
+mod span;
 mod store;
 mod table;
 mod topic;
@@ -107,7 +109,7 @@ async fn dispatch(cli: Cli, interrupt: Interrupt) -> Outcome {
             match other {
                 Command::Topic(args) => topic::run(args, &interrupt).await,
                 Command::Produce(args) => produce::run(args, interrupt).await,
-                Command::Consume(args) => consume::run(args, interrupt).await,
+                Command::Consume(args) => consume::run(args, verbose, interrupt).await,
                 Command::Bench(args) => bench::run(args, interrupt).await,
                 Command::Cluster(args) => cluster::run(args, &interrupt).await,
                 Command::Store(args) => store::run(args),

@@ -33,6 +33,15 @@ impl Out {
         Ok(io::stdout().flush()?)
     }
 
+    /// Whether everything that was appended is written; what the system's side still holds is
+    /// passed on.
+    pub(crate) fn is_written(&mut self) -> Outcome<bool> {
+        if self.gathered.is_empty() {
+            io::stdout().flush()?;
+        }
+        Ok(self.gathered.is_empty())
+    }
+
     fn pass_on(&mut self) -> Outcome {
         if !self.gathered.is_empty() {
             let written = io::stdout().write_all(&self.gathered);

@@ -84,8 +84,14 @@ impl Pattern {
         let build = |text: &str| RegexBuilder::new(text).unicode(false).build();
         // By itself first: `a)(b` must not pass for what it becomes inside the brackets.
         let built = build(text).and_then(|_| build(&format!("^(?:{text})$")));
-        let regex = built.map_err(|error| GroupError::Config {
-            reason: format!("`{text}` is no regular expression: {error}"),
+        let regex = built.map_err(|error| {
+            // The library draws a picture of several lines; its last one says what is wrong.
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            let what = last.trim_start_matches("error: ");
+            GroupError::Config {
+                reason: format!("`{text}` cannot be used as a regular expression: {what}"),
+            }
         })?;
         Ok(Self {
             text: text.to_owned(),
