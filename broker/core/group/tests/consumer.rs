@@ -367,12 +367,12 @@ fn a_consumer_group_is_downgraded_when_its_last_new_member_leaves() {
         hb g c epoch=-1
           c: epoch -1 same
         show g
-          classic generation 5 [b t:2]
-        beat g b gen=5
+          classic generation 4 [b t:2]
+        beat g b gen=4
           b: alive REBALANCE_IN_PROGRESS
         join g b
-          b: joined as b generation 6 range leader b [b]
-        sync g b gen=6 give=b=t:0,1,2,3
+          b: joined as b generation 5 range leader b [b]
+        sync g b gen=5 give=b=t:0,1,2,3
           b: synced t:0,1,2,3
         history g
           #1 at 0 for 0 ms, epoch 1: 0 Joined c
@@ -385,10 +385,45 @@ fn a_consumer_group_is_downgraded_when_its_last_new_member_leaves() {
              [c] -> [b c]
              t-2: c -> b
              t-3: c -> b
-          #3 at 5000 for 7000 ms, epoch 6: 5000 Joined a, 5000 Left a, 12000 Left c, 12000 ProtocolChanged
+          #3 at 5000 for 7000 ms, epoch 5: 5000 Joined a, 5000 Left a, 12000 Left c, 12000 ProtocolChanged
              [b c] -> [b]
              t-0: c -> b
              t-1: c -> b
+    "#]]);
+}
+
+#[test]
+fn a_settled_member_keeps_its_epoch_over_a_downgrade() {
+    check(expect![[r#"
+        hb g c
+          c: epoch 1 t:0,1,2,3
+        join g b
+          b: joined as b generation 1 range leader - []
+        sync g b gen=1
+          b: synced none
+        at 2000
+        hb g c epoch=1 own=t:0,1
+          c: epoch 2 t:0,1
+        beat g b gen=1
+          b: alive REBALANCE_IN_PROGRESS
+        join g b
+          b: joined as b generation 2 range leader - []
+        sync g b gen=2
+          b: synced t:2,3
+        show g
+          Stable epoch 2 target 2
+            b (classic) epoch 2 Stable has t:2,3 gives none wants t:2,3
+            c epoch 2 Stable has t:0,1 gives none wants t:0,1
+        hb g c epoch=-1
+          c: epoch -1 same
+        beat g b gen=2
+          b: alive REBALANCE_IN_PROGRESS
+        commit g b gen=2 t-2=5
+          b: t-2 NONE
+        join g b owned=t:2,3
+          b: joined as b generation 3 range leader b [b]
+        sync g b gen=3 give=b=t:0,1,2,3
+          b: synced t:0,1,2,3
     "#]]);
 }
 

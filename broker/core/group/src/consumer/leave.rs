@@ -69,8 +69,10 @@ impl Desk<'_> {
 
     /// What follows when members are gone: the others share what they had.
     pub(crate) fn members_left(&mut self) {
-        self.bump_epoch();
+        // Who changes back to the classic protocol comes with the epoch it knows, which has to count
+        // until it has joined again: otherwise it would lose what it has, uncommitted.
         if !self.downgrade_if_due() {
+            self.bump_epoch();
             self.update_target();
         }
     }
