@@ -142,6 +142,12 @@ class Process:
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @classmethod
+    def ended_badly(cls):
+        """What those printed last that ended by themselves and not well."""
+        bad = [process for process in cls._all if (process.child.poll() or 0) > 0]
+        return "".join(f"\n{process.log.name}: {process.output()[-600:]}" for process in bad)
+
+    @classmethod
     def end_all(cls):
         """Ends whatever a scenario left running."""
         for process in cls._all:
@@ -236,6 +242,7 @@ class Env:
         self.weir_binary = options.weir
         self.java_class_path = options.java_class_path
         self.weir_load = options.weir_load
+        self.weir_member = Path(options.weir_load or "weir-load").with_name("weir-member")
         self.kcat = options.kcat
         self.full = options.full
         self.against_kafka = options.against_kafka

@@ -32,6 +32,12 @@ ORDER = [
     "admin",
     "quic",
     "garbage",
+    "groups",
+    "group_clients",
+    "group_scale",
+    "group_gap",
+    "group_history",
+    "group_commits",
     "big_file",
     "kill",
     "retention",
@@ -104,7 +110,7 @@ def main():
     for name in given.only or ORDER:
         scenario = importlib.import_module(f"scenarios.{name}")
         if given.list:
-            print(f"{name:<12} {scenario.ABOUT}")
+            print(f"{name:<14} {scenario.ABOUT}")
         elif given.against_kafka and not scenario.ORACLE:
             skipped += 1
         elif run_one(name, scenario, given):

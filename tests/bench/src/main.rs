@@ -28,7 +28,8 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 const WAITING_MAX: usize = 100_000;
 
 const USAGE: &str = "usage: weir-load --bootstrap HOST:PORT [--profile FILE] --transport quic|tcp \
-                     --topic NAME --partitions N --log FILE --name NAME";
+                     --topic NAME --partitions N --log FILE --name NAME [--burst RECORDS] \
+                     [--pause-ms N]";
 
 struct Options {
     bootstrap: String,
@@ -38,6 +39,8 @@ struct Options {
     partitions: u64,
     log: String,
     name: String,
+    burst: u64,
+    pause: Duration,
 }
 
 fn main() -> Result<()> {
@@ -63,6 +66,9 @@ fn options(args: Vec<String>) -> Result<Options> {
             _ => bail!("{name} is missing; {USAGE}"),
         }
     };
+    let burst = value("--burst").map_or(Ok(RECORDS_A_BURST), |text| text.parse())?;
+    let pause =
+        value("--pause-ms").map_or(Ok(PAUSE), |text| text.parse().map(Duration::from_millis))?;
     Ok(Options {
         bootstrap: value("--bootstrap")?,
         // Without one it is plain TCP, as any Kafka-protocol broker speaks it.
@@ -74,6 +80,8 @@ fn options(args: Vec<String>) -> Result<Options> {
             .context("--partitions takes a number")?,
         log: value("--log")?,
         name: value("--name")?,
+        burst: burst.max(1),
+        pause,
     })
 }
 
@@ -104,8 +112,8 @@ async fn load(options: Options, stop: &AtomicBool) -> Result<()> {
             bail!("the log of acks cannot be written any more");
         }
         number += 1;
-        if number % RECORDS_A_BURST == 0 {
-            tokio::time::sleep(PAUSE).await;
+        if number % options.burst == 0 {
+            tokio::time::sleep(options.pause).await;
         }
     }
     drop(sender);

@@ -1,7 +1,7 @@
 /**
- * The official Java clients behind a small command line: produce, consume, load, admin. The first
- * argument after the command is a file of client properties (bootstrap servers, security). It
- * must never retry or repair anything by itself: what the client library does is what is tested.
+ * The official Java clients behind a small command line: produce, consume, load, admin, member. The
+ * first argument after the command is a file of client properties (bootstrap servers, security).
+ * It must never retry or repair anything by itself: what the client library does is what is tested.
  */
 package weir;
 
@@ -45,7 +45,8 @@ public final class Client {
         if (args.length < 2) {
             throw new IllegalArgumentException(
                     "usage: produce CONFIG FILE TOPIC:CODEC... | consume CONFIG OUT TOPIC..."
-                            + " | load CONFIG TOPIC PARTITIONS LOG NAME | admin CONFIG TOPIC");
+                            + " | load CONFIG TOPIC PARTITIONS LOG NAME | admin CONFIG TOPIC"
+                            + " | member CONFIG TOPIC LOG NAME");
         }
         Properties config = new Properties();
         try (FileInputStream in = new FileInputStream(args[1])) {
@@ -58,6 +59,8 @@ public final class Client {
             case "load" -> load(config, rest.get(0), Integer.parseInt(rest.get(1)),
                     Path.of(rest.get(2)), rest.get(3));
             case "admin" -> admin(config, rest.get(0));
+            case "member" ->
+                    Member.read(config, rest.get(0), Path.of(rest.get(1)), rest.get(2));
             default -> throw new IllegalArgumentException("no command " + args[0]);
         }
     }
