@@ -47,7 +47,8 @@ enum StoreCommand {
 #[derive(Args, Debug)]
 struct DumpArgs {
     /// The id of the topic whose batches are shown
-    #[arg(long, value_name = "ID")]
+    // One id in 64 begins with a hyphen.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     topic: Option<String>,
     /// Its partition
     #[arg(long, short, value_name = "N", default_value_t = 0, requires = "topic")]

@@ -27,6 +27,9 @@ fn a_stopped_broker_is_there_again_and_its_folder_can_be_looked_into() {
         .good()
         .json();
     assert_eq!(batches["baseOffset"], 0);
+    let dashing = "-AAAAAAAAAAAAAAAAAAAAA";
+    let missing = place.weir(["store", "dump", "--topic", dashing]).failed(2);
+    assert!(missing.contains("no partition 0 of a topic"), "{missing}");
     let broker = place.serve(&[]);
     let read = ["consume", "t", "--from-beginning", "-e"];
     assert_eq!(broker.weir(&read).good().text(), "kept\n");
