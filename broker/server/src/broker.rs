@@ -212,6 +212,7 @@ impl Broker {
             clock,
             next_request: AtomicU64::new(1),
             rooms,
+            followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
         });
         let server_config = ServerConfig {
             limits: config.limits.clone(),

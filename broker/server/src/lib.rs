@@ -8,6 +8,7 @@ mod broker;
 mod clock;
 mod config;
 mod config_doc;
+mod followed;
 mod health;
 mod http;
 mod inflate;

@@ -25,6 +25,10 @@ pub(crate) const SHARD_TURN_MAX: usize = 256;
 /// a client that asks and does not read cannot pile up answers.
 pub(crate) const FETCHES_AT_ONCE: usize = 2;
 
+/// Requests whose answers keep coming, on all connections together. A stream carries one at a
+/// time, and the transport limits the streams of a connection.
+pub(crate) const FOLLOWED_MAX: usize = 4_096;
+
 /// While the log is full, the first request in the line looks so often whether it still is, in
 /// milliseconds; the others wait behind it.
 pub(crate) const LOG_FULL_LOOK_MS: u64 = 5;

@@ -6,6 +6,7 @@
 
 use crate::clock::Clock;
 use crate::inflate::Inflater;
+use crate::followed::Followed;
 use crate::limits::FETCHES_AT_ONCE;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::room::{OnWay, Rooms, hold};
@@ -19,13 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
 use weir_meta::Image;
-use weir_net::{Close, Peer};
+use weir_net::{Answered, Close, Peer};
 use weir_node::event::RequestId;
-use weir_node::front::{self, Call, Context, Finish, Front, FrontConfig, Join, Plan};
+use weir_node::front::{self, Call, Context, Finish, Follow, Front, FrontConfig, Join, Plan};
 use weir_node::request::Answer;
 use weir_types::log::StoredBatch;
 use weir_types::{ErrorCode, ShardId};
-use weir_wire::{ApiKey, Request, RequestError, Response, decode_request, encode_response};
+use weir_wire::{ApiKey, Request, RequestError, Response, Text, decode_request, encode_response};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) next_request: AtomicU64,
     pub(crate) rooms: Rooms,
+    /// Room for requests whose answers keep coming.
+    pub(crate) followed: Arc<Semaphore>,
 }
 
 /// The name under which the cluster knows a listener, by its place in the configuration.
@@ -62,6 +65,7 @@ impl weir_net::Service for BrokerService {
             },
             inflater: Inflater::default(),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            can_stream: !peer.transport.is_tcp(),
             admitted: None,
         }
     }
@@ -75,6 +79,8 @@ pub(crate) struct ClientSession {
     context: Context,
     inflater: Inflater,
     fetches: Arc<Semaphore>,
+    /// Whether answers may keep coming: the stream is this session's own.
+    can_stream: bool,
     /// The next request's way into the log, if it brings something.
     admitted: Option<OnWay>,
 }
@@ -87,6 +93,16 @@ enum Remaining {
     Shards(Box<Waiting>),
     /// A fetch: its turn, then the shards' answers.
     Fetch(Box<Turn>),
+    /// The first of many answers.
+    Follow(Followed, Box<Asked>),
+}
+
+/// What is still to be done for one response.
+pub(crate) enum Asked {
+    /// Nothing: it is there.
+    Told(Reply, Response),
+    /// The shards' answers.
+    Waits(Waiting),
 }
 
 /// A fetch that is not yet with the shards.
@@ -99,7 +115,7 @@ struct Turn {
 }
 
 /// A request whose parts are with the shards.
-struct Waiting {
+pub(crate) struct Waiting {
     reply: Reply,
     join: Join,
     parts: FuturesUnordered<Part>,
@@ -113,7 +129,7 @@ struct Progress {
 }
 
 /// What it takes to turn a response into bytes.
-struct Reply {
+pub(crate) struct Reply {
     metrics: Option<ApiMetrics>,
     received: Instant,
     correlation_id: i32,
@@ -132,14 +148,16 @@ impl weir_net::Session for ClientSession {
     fn call(
         &mut self,
         frame: Bytes,
-    ) -> impl Future<Output = Result<weir_net::Answer, Close>> + Send + 'static {
+    ) -> impl Future<Output = Result<Answered, Close>> + Send + 'static {
         let remaining = self.begin(frame);
         async move {
-            match remaining {
-                Remaining::Done(answer) => answer,
-                Remaining::Shards(waiting) => Ok(waiting.finish().await?.0),
-                Remaining::Fetch(turn) => turn.finish().await,
-            }
+            let answer = match remaining {
+                Remaining::Done(answer) => answer?,
+                Remaining::Shards(waiting) => waiting.finish().await?.0,
+                Remaining::Fetch(turn) => turn.finish().await?,
+                Remaining::Follow(followed, asked) => return followed.answer(*asked).await,
+            };
+            Ok(Answered::once(answer))
         }
     }
 }
@@ -165,9 +183,18 @@ impl ClientSession {
             version: header.api_version,
         };
         let is_fetch = matches!(request, Request::Fetch(_));
-        let client_id = header.client_id.as_deref().unwrap_or_default();
-        match self.plan(header.api_version, client_id, request) {
-            Ok(Plan::Answer(response)) => Remaining::Done(reply.encode(&response)),
+        let client_id = header.client_id.unwrap_or_default();
+        let followed = match self.followed(&reply, &client_id, &request) {
+            Ok(followed) => followed,
+            Err(response) => return Remaining::Done(reply.encode(&response)),
+        };
+        match self.plan(header.api_version, &client_id, request) {
+            Ok(Plan::Answer(response)) => match followed {
+                Some(followed) => {
+                    Remaining::Follow(followed, Box::new(Asked::Told(reply, response)))
+                }
+                None => Remaining::Done(reply.encode(&response)),
+            },
             Ok(Plan::Silent) => Remaining::Done(Ok(None)),
             Ok(Plan::Close { reason }) => {
                 reply.failed();
@@ -182,40 +209,85 @@ impl ClientSession {
             })),
             Ok(Plan::Parts { parts, join }) => {
                 let waiting = ask(&self.shared, reply, parts, join, on_way);
-                Remaining::Shards(Box::new(waiting))
+                match followed {
+                    Some(followed) => {
+                        Remaining::Follow(followed, Box::new(Asked::Waits(waiting)))
+                    }
+                    None => Remaining::Shards(Box::new(waiting)),
+                }
             }
             Err(close) => Remaining::Done(Err(close)),
         }
     }
 
+    /// What is known of a request whose answers keep coming; nothing where one is wanted.
+    #[allow(clippy::result_large_err, reason = "the error is the answer")]
+    fn followed(
+        &self,
+        reply: &Reply,
+        client_id: &Text,
+        request: &Request,
+    ) -> Result<Option<Followed>, Response> {
+        let Some(follow) = Follow::of(request, self.can_stream)? else {
+            return Ok(None);
+        };
+        let Ok(place) = Arc::clone(&self.shared.followed).try_acquire_owned() else {
+            return Err(follow.no_room());
+        };
+        Ok(Some(Followed {
+            shared: Arc::clone(&self.shared),
+            context: self.context.clone(),
+            client_id: client_id.clone(),
+            metrics: reply.metrics.clone(),
+            correlation_id: reply.correlation_id,
+            version: reply.version,
+            follow,
+            place,
+        }))
+    }
+
     fn plan(&mut self, version: i16, client_id: &str, request: Request) -> Result<Plan, Close> {
-        let mut no_random = None;
-        let mut random = || {
-            let mut bytes = [0; 16];
-            no_random = getrandom::fill(&mut bytes).err().or(no_random);
-            bytes
-        };
-        let mut call = Call {
-            now: self.shared.clock.now(),
-            image: &self.shared.image.load_full(),
-            context: &self.context,
-            version,
-            client_id,
-            inflate: &mut self.inflater,
-            random: &mut random,
-        };
-        let plan = self.front.accept(&mut call, request);
-        match no_random {
-            None => Ok(plan),
-            Some(error) => Err(Close::new(format!(
-                "the system gives no random numbers: {error}"
-            ))),
-        }
+        let (front, inflater) = (&mut self.front, &mut self.inflater);
+        plan(&self.shared, front, inflater, &self.context, version, client_id, request)
+    }
+}
+
+/// What the front wants done with a request.
+pub(crate) fn plan(
+    shared: &Shared,
+    front: &mut Front,
+    inflater: &mut Inflater,
+    context: &Context,
+    version: i16,
+    client_id: &str,
+    request: Request,
+) -> Result<Plan, Close> {
+    let mut no_random = None;
+    let mut random = || {
+        let mut bytes = [0; 16];
+        no_random = getrandom::fill(&mut bytes).err().or(no_random);
+        bytes
+    };
+    let mut call = Call {
+        now: shared.clock.now(),
+        image: &shared.image.load_full(),
+        context,
+        version,
+        client_id,
+        inflate: inflater,
+        random: &mut random,
+    };
+    let plan = front.accept(&mut call, request);
+    match no_random {
+        None => Ok(plan),
+        Some(error) => Err(Close::new(format!(
+            "the system gives no random numbers: {error}"
+        ))),
     }
 }
 
 /// Hands the parts of a request to the shards.
-fn ask(
+pub(crate) fn ask(
     shared: &Arc<Shared>,
     reply: Reply,
     asks: Vec<front::Part>,
@@ -287,6 +359,16 @@ impl Turn {
 impl Waiting {
     /// The answer, and how many bytes of its batches are also the tail cache's.
     async fn finish(self) -> Result<(weir_net::Answer, usize), Close> {
+        let (reply, response, cached) = self.response().await?;
+        let answer = match response {
+            Some(response) => reply.encode(&response)?,
+            None => None,
+        };
+        Ok((answer, cached))
+    }
+
+    /// The response, if the request wants one.
+    async fn response(self) -> Result<(Reply, Option<Response>, usize), Close> {
         let Self {
             reply,
             mut join,
@@ -303,11 +385,24 @@ impl Waiting {
         }
         let image = progress.shared.image.load_full();
         match join.finish(&image, &mut Inflater::default()) {
-            Finish::Answer(response) => Ok((reply.encode(&response)?, cached)),
-            Finish::Silent => Ok((None, cached)),
+            Finish::Answer(response) => Ok((reply, Some(response), cached)),
+            Finish::Silent => Ok((reply, None, cached)),
             Finish::Close { reason } => {
                 reply.failed();
                 Err(Close::new(reason))
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// The response, if there is one.
+    pub(crate) async fn response(self) -> Result<(Reply, Option<Response>), Close> {
+        match self {
+            Self::Told(reply, response) => Ok((reply, Some(response))),
+            Self::Waits(waiting) => {
+                let (reply, response, _) = waiting.response().await?;
+                Ok((reply, response))
             }
         }
     }
@@ -337,13 +432,23 @@ impl Drop for Progress {
 }
 
 impl Reply {
-    fn failed(&self) {
+    /// For an answer that is asked for now.
+    pub(crate) fn now(metrics: Option<ApiMetrics>, correlation_id: i32, version: i16) -> Self {
+        Self {
+            metrics,
+            received: Instant::now(),
+            correlation_id,
+            version,
+        }
+    }
+
+    pub(crate) fn failed(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.failed();
         }
     }
 
-    fn encode(&self, response: &Response) -> Result<weir_net::Answer, Close> {
+    pub(crate) fn encode(&self, response: &Response) -> Result<weir_net::Answer, Close> {
         let encoded = encode_response(self.correlation_id, self.version, response);
         let segments = encoded.map_err(|error| {
             tracing::error!(%error, api = %response.api(), "an answer cannot be written");

@@ -57,6 +57,10 @@ pub const WATCH_WAIT_MS_MAX: u64 = 5 * 60 * 1000;
 /// The most watches of groups on one shard.
 pub const WATCHES_MAX: usize = 10_000;
 
+/// How long each answer of a request that is followed waits at least for something to tell, in
+/// milliseconds, so that empty answers do not chase one another.
+pub const FOLLOW_WAIT_MS_MIN: i32 = 1_000;
+
 /// The most events that one answer about the history of groups tells.
 pub const HISTORY_EVENTS_MAX: usize = 1_000;
 

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use weir_net::{
-    Answer, Certs, Channel, Close, ConnectOptions, Connector, Listener, Peer, ServerConfig,
+    Answered, Certs, Channel, Close, ConnectOptions, Connector, Listener, Peer, ServerConfig,
     Service, Session, Transport, TransportChoice, certificate_names, serve,
 };
 use weir_types::Role;
@@ -48,7 +48,7 @@ impl Session for AnswersSession {
     fn call(
         &mut self,
         frame: Bytes,
-    ) -> impl Future<Output = Result<Answer, Close>> + Send + 'static {
+    ) -> impl Future<Output = Result<Answered, Close>> + Send + 'static {
         let wanted = frame
             .first_chunk()
             .map_or(0, |size| u32::from_be_bytes(*size));
@@ -56,7 +56,7 @@ impl Session for AnswersSession {
         let body = self
             .0
             .slice(..usize::try_from(wanted).unwrap_or(0).min(self.0.len()));
-        async move { Ok(Some(vec![size, body])) }
+        async move { Ok(Answered::once(Some(vec![size, body]))) }
     }
 }
 

@@ -31,4 +31,6 @@ pub use limits::Limits;
 pub use listen::{HostPort, ListenError, ListenSpec, Listener, certificate_names};
 pub use profile::{Profile, ProfileError};
 pub use server::{Bound, ServeError, ServerConfig, ServerHandle, Shutdown, check_listeners, serve};
-pub use service::{Answer, Close, ListenerId, Peer, Service, Session, Transport};
+pub use service::{
+    Answer, Answered, Close, ListenerId, NextAnswer, Peer, Service, Session, Transport,
+};

@@ -4,7 +4,7 @@
 //! Only traits and plain values. Nothing here may know what a frame means.
 
 use bytes::Bytes;
-use std::{borrow::Cow, fmt, future::Future, net::SocketAddr};
+use std::{borrow::Cow, fmt, future::Future, net::SocketAddr, pin::Pin};
 use weir_types::Principal;
 
 /// How bytes travel.
@@ -80,6 +80,37 @@ impl Close {
 /// (Produce with `acks=0`).
 pub type Answer = Option<Vec<Bytes>>;
 
+/// The next answer to a request that is answered several times. It is polled only once the one
+/// before it is written, so that a peer that reads slowly is asked for slowly.
+pub type NextAnswer = Pin<Box<dyn Future<Output = Result<Answered, Close>> + Send>>;
+
+/// What a request is answered, and whether more follows.
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// Where answers keep coming, the next one. They end, half-way if need be, as soon as the peer
+    /// sends another request on the same stream or connection, finishes or breaks it, or the
+    /// server stops: answers of a stream keep the order of its requests.
+    pub next: Option<NextAnswer>,
+}
+
+impl Answered {
+    /// One answer and no more.
+    #[must_use]
+    pub const fn once(answer: Answer) -> Self {
+        Self { answer, next: None }
+    }
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("answer", &self.answer)
+            .field("next", &self.next.is_some())
+            .finish()
+    }
+}
+
 /// Opens sessions; shared by all listeners and threads.
 pub trait Service: Send + Sync + 'static {
     /// What serves one QUIC stream or one TCP connection.
@@ -111,5 +142,5 @@ pub trait Session: Send + 'static {
     fn call(
         &mut self,
         frame: Bytes,
-    ) -> impl Future<Output = Result<Answer, Close>> + Send + 'static;
+    ) -> impl Future<Output = Result<Answered, Close>> + Send + 'static;
 }

@@ -9,7 +9,7 @@ use crate::{
     io::Outbound,
     limits::{ANSWER_BYTES_GATHERED, Limits},
     quic::{CODE_MISUSE, CODE_SHUTDOWN},
-    service::{Answer, Close, Peer, Session},
+    service::{Answer, Answered, Close, NextAnswer, Peer, Session},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
@@ -114,7 +114,13 @@ enum Stopped {
 
 /// An admitted request: its answer to come and its place among those in flight. The bytes of its
 /// frame are given back as soon as the answer is there.
-type Admitted = Pin<Box<dyn Future<Output = (Result<Answer, Close>, OwnedSemaphorePermit)> + Send>>;
+type Admitted = Pin<Box<dyn Future<Output = Told> + Send>>;
+
+/// The answer of a request and its place.
+type Told = (Result<Answered, Close>, OwnedSemaphorePermit);
+
+/// The next answer of a request whose answers keep coming, and the request's place.
+type Following = Option<(NextAnswer, OwnedSemaphorePermit)>;
 
 async fn read<S: Session>(
     core: &Core,
@@ -207,41 +213,85 @@ async fn write(
     mut receiver: Receiver<Admitted>,
 ) -> Result<(), Stopped> {
     let mut pending: FuturesOrdered<Admitted> = FuturesOrdered::new();
+    let mut following: Following = None;
     let mut more = true;
-    let mut segments: Vec<Bytes> = Vec::new();
-    let mut held = Vec::new();
+    let mut gathered = Gathered::default();
     loop {
-        tokio::select! {
+        let told = tokio::select! {
             biased;
-            next = receiver.recv(), if more => match next {
-                Some(admitted) => pending.push_back(admitted),
-                None => more = false,
-            },
-            Some(first) = pending.next(), if !pending.is_empty() => {
-                let mut next = Some(first);
-                let mut bytes = 0;
-                while let Some((answer, place)) = next {
-                    held.push(place);
-                    if let Some(answer) = answer.map_err(Stopped::Closed)? {
-                        add(&counts.answers, 1);
-                        bytes += answer.iter().map(Bytes::len).sum::<usize>();
-                        segments.extend(answer);
-                    }
-                    next = if bytes < ANSWER_BYTES_GATHERED {
-                        pending.next().now_or_never().flatten()
-                    } else {
-                        None
-                    };
+            next = receiver.recv(), if more => {
+                // What comes behind a request must not wait for ever for it to end.
+                following = None;
+                match next {
+                    Some(admitted) => pending.push_back(admitted),
+                    None => more = false,
                 }
-                add(&counts.answer_bytes, bytes);
-                if bytes > 0 {
-                    outbound.write(&mut segments).await.map_err(Stopped::Broken)?;
-                }
-                held.clear();
-            },
+                continue;
+            }
+            Some(told) = pending.next(), if !pending.is_empty() => told,
+            Some(told) = next_of(&mut following), if following.is_some() => told,
             else => return Ok(()),
+        };
+        let mut next = Some(told);
+        let mut last = None;
+        while let Some((answered, place)) = next {
+            let Answered { answer, next: goes_on } = answered.map_err(Stopped::Closed)?;
+            gathered.add(counts, answer);
+            let enough = goes_on.is_some() || gathered.bytes >= ANSWER_BYTES_GATHERED;
+            match goes_on {
+                Some(goes_on) => last = Some((goes_on, place)),
+                None => gathered.places.push(place),
+            }
+            next = if enough {
+                None
+            } else {
+                pending.next().now_or_never().flatten()
+            };
+        }
+        gathered.write(counts, outbound).await?;
+        following = last.filter(|_| more && pending.is_empty());
+    }
+}
+
+/// Answers that leave with one write, and their requests' places.
+#[derive(Default)]
+struct Gathered {
+    segments: Vec<Bytes>,
+    bytes: usize,
+    places: Vec<OwnedSemaphorePermit>,
+}
+
+impl Gathered {
+    fn add(&mut self, counts: &TransportCounters, answer: Answer) {
+        if let Some(answer) = answer {
+            add(&counts.answers, 1);
+            self.bytes += answer.iter().map(Bytes::len).sum::<usize>();
+            self.segments.extend(answer);
         }
     }
+
+    async fn write(
+        &mut self,
+        counts: &TransportCounters,
+        outbound: &mut Outbound,
+    ) -> Result<(), Stopped> {
+        add(&counts.answer_bytes, self.bytes);
+        if self.bytes > 0 {
+            let written = outbound.write(&mut self.segments).await;
+            written.map_err(Stopped::Broken)?;
+        }
+        self.bytes = 0;
+        self.places.clear();
+        Ok(())
+    }
+}
+
+/// The next answer of what is followed; dropped half-way, nothing is lost.
+async fn next_of(following: &mut Following) -> Option<Told> {
+    let (next, _) = following.as_mut()?;
+    let answered = next.await;
+    let (_, place) = following.take()?;
+    Some((answered, place))
 }
 
 fn complain(core: &Core, peer: &Peer, error: &FrameError) {

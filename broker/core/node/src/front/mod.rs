@@ -9,6 +9,7 @@ mod configs;
 mod describe;
 mod fetch;
 mod fetch_session;
+mod follow;
 mod groups;
 mod join;
 mod leaders;
@@ -19,6 +20,7 @@ mod split;
 mod topics;
 
 pub use fetch_session::FetchSessions;
+pub use follow::Follow;
 pub use join::{Finish, Join};
 
 use crate::{

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use weir_net::{
-    Answer, Certs, Channel, Close, ConnectOptions, Connector, HostPort, Limits, Listener, Peer,
+    Answered, Certs, Channel, Close, ConnectOptions, Connector, HostPort, Limits, Listener, Peer,
     Profile, ServerConfig, ServerHandle, Service, Session, Transport, TransportChoice,
     certificate_names, serve,
 };
@@ -40,20 +40,39 @@ impl Session for EchoSession {
     fn call(
         &mut self,
         frame: Bytes,
-    ) -> impl Future<Output = Result<Answer, Close>> + Send + 'static {
+    ) -> impl Future<Output = Result<Answered, Close>> + Send + 'static {
         let gate = self.0.clone();
         async move {
             match frame.first() {
-                Some(b'0') => return Ok(None),
+                Some(b'0') => return Ok(Answered::once(None)),
+                Some(b'k') => return Ok(followed(gate, frame, 0)),
                 Some(b'x') => return Err(Close::new("it asked for it")),
                 Some(b'w') => gate.acquire().await.unwrap().forget(),
                 // Answered in the next turn of the runtime, behind those that came later.
                 Some(b'l') => tokio::task::yield_now().await,
                 _ => {}
             }
-            let size = u32::try_from(frame.len()).unwrap().to_be_bytes();
-            Ok(Some(vec![Bytes::copy_from_slice(&size), frame]))
+            Ok(Answered::once(Some(answer(frame))))
         }
+    }
+}
+
+fn answer(frame: Bytes) -> Vec<Bytes> {
+    let size = u32::try_from(frame.len()).unwrap().to_be_bytes();
+    vec![Bytes::copy_from_slice(&size), frame]
+}
+
+/// A `k` frame comes back again and again, with a count, each time after taking one permit.
+fn followed(gate: Arc<Semaphore>, frame: Bytes, count: u32) -> Answered {
+    let mut told = BytesMut::from(&frame[..]);
+    told.put_u32(count);
+    let next = async move {
+        gate.acquire().await.unwrap().forget();
+        Ok(followed(gate, frame, count + 1))
+    };
+    Answered {
+        answer: Some(answer(told.freeze())),
+        next: Some(Box::pin(next)),
     }
 }
 

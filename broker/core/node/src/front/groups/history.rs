@@ -121,10 +121,6 @@ impl Front {
             let text = "a watch names one group: the numbers of events are each group's own";
             return refuse(ErrorCode::InvalidRequest, text);
         };
-        if request.follow {
-            let text = "answers do not keep coming yet: ask again after each one";
-            return refuse(ErrorCode::InvalidRequest, text);
-        }
         let key = match coordinator_of(call, Operation::Describe, group) {
             Ok(key) => key,
             Err(error) => return refuse(error, error.text()),
