@@ -120,5 +120,9 @@ pub const JOIN_SLACK_MS: u64 = 5_000;
 /// coordinator has not heard.
 pub const FAREWELL_MS: u64 = 5_000;
 
+/// How long the broker may wait for something to tell before an answer of a followed request comes
+/// without any, in milliseconds.
+pub const FOLLOW_WAIT_MS: i32 = 10_000;
+
 const _: () = assert!(BATCH_BYTES <= PRODUCE_REQUEST_BYTES);
 const _: () = assert!(PARTITION_FETCH_BYTES <= FETCH_BYTES);

@@ -22,7 +22,7 @@ pub(crate) struct Followed {
     pub(crate) version: i16,
     pub(crate) follow: Follow,
     /// Its place among those that the broker allows.
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) _place: OwnedSemaphorePermit,
 }
 
 impl Followed {

@@ -5,8 +5,8 @@
 //! be in order (decoding, validating, handing to the shards) happens before the future is made.
 
 use crate::clock::Clock;
-use crate::inflate::Inflater;
 use crate::followed::Followed;
+use crate::inflate::Inflater;
 use crate::limits::FETCHES_AT_ONCE;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::room::{OnWay, Rooms, hold};
@@ -94,7 +94,7 @@ enum Remaining {
     /// A fetch: its turn, then the shards' answers.
     Fetch(Box<Turn>),
     /// The first of many answers.
-    Follow(Followed, Box<Asked>),
+    Follow(Box<(Followed, Asked)>),
 }
 
 /// What is still to be done for one response.
@@ -155,7 +155,10 @@ impl weir_net::Session for ClientSession {
                 Remaining::Done(answer) => answer?,
                 Remaining::Shards(waiting) => waiting.finish().await?.0,
                 Remaining::Fetch(turn) => turn.finish().await?,
-                Remaining::Follow(followed, asked) => return followed.answer(*asked).await,
+                Remaining::Follow(both) => {
+                    let (followed, asked) = *both;
+                    return followed.answer(asked).await;
+                }
             };
             Ok(Answered::once(answer))
         }
@@ -191,7 +194,7 @@ impl ClientSession {
         match self.plan(header.api_version, &client_id, request) {
             Ok(Plan::Answer(response)) => match followed {
                 Some(followed) => {
-                    Remaining::Follow(followed, Box::new(Asked::Told(reply, response)))
+                    Remaining::Follow(Box::new((followed, Asked::Told(reply, response))))
                 }
                 None => Remaining::Done(reply.encode(&response)),
             },
@@ -211,7 +214,7 @@ impl ClientSession {
                 let waiting = ask(&self.shared, reply, parts, join, on_way);
                 match followed {
                     Some(followed) => {
-                        Remaining::Follow(followed, Box::new(Asked::Waits(waiting)))
+                        Remaining::Follow(Box::new((followed, Asked::Waits(waiting))))
                     }
                     None => Remaining::Shards(Box::new(waiting)),
                 }
@@ -242,13 +245,21 @@ impl ClientSession {
             correlation_id: reply.correlation_id,
             version: reply.version,
             follow,
-            place,
+            _place: place,
         }))
     }
 
     fn plan(&mut self, version: i16, client_id: &str, request: Request) -> Result<Plan, Close> {
         let (front, inflater) = (&mut self.front, &mut self.inflater);
-        plan(&self.shared, front, inflater, &self.context, version, client_id, request)
+        plan(
+            &self.shared,
+            front,
+            inflater,
+            &self.context,
+            version,
+            client_id,
+            request,
+        )
     }
 }
 

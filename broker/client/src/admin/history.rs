@@ -1,21 +1,15 @@
-//! The history of groups: every rebalance with its causes, moves and stand-stills, page by page and
-//! as they happen (design decision D13; Weir's own APIs).
+//! The history of groups: every rebalance with its causes, moves and stand-stills, page by page
+//! (design decision D13; Weir's own API).
 //!
 //! Translation only; what a broker adds later is kept in words.
 
 use super::{Admin, check};
-use crate::{
-    cluster::{broker::Purpose, coordinator::Coordinator},
-    error::AdminError,
-    record::TopicPartition,
-};
+use crate::{error::AdminError, record::TopicPartition};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use weir_types::{CauseKind as GroupCauseKind, TimestampMs};
 use weir_wire::{
     Text,
-    messages::{
-        GroupEvent, GroupEventCause, GroupEventMove, GroupHistoryRequest, GroupWatchRequest,
-    },
+    messages::{GroupEvent, GroupEventCause, GroupEventMove, GroupHistoryRequest},
 };
 
 /// Which part of the history is wanted; the default asks for all of it, oldest first.
@@ -42,17 +36,9 @@ pub struct HistoryPage {
     pub changes: Vec<GroupChange>,
     /// Where the next page begins; nothing behind the last.
     pub next: Option<String>,
-}
-
-/// What a watch has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchedChanges {
-    /// Oldest first; perhaps none.
-    pub changes: Vec<GroupChange>,
-    /// How many are gone because the watch was too slow; they came before the first told.
-    pub missed: i64,
-    /// What to go on after.
-    pub last_sequence: i64,
+    /// Where a watch goes on behind all these pages, without a gap and without telling anything
+    /// again ([`WatchQuery::cursor`](super::WatchQuery::cursor)); only the first page knows.
+    pub watch: Option<String>,
 }
 
 /// One change of a group.
@@ -144,47 +130,7 @@ impl Admin {
         Ok(HistoryPage {
             changes: answer.events.into_iter().map(change).collect(),
             next: answer.next_cursor.map(|cursor| cursor.to_string()),
-        })
-    }
-
-    /// Waits for changes of a group, up to `max_wait`, and at most for the client's request timeout
-    /// (GroupWatch). `after` is the last one known; nothing begins with what happens from now on.
-    ///
-    /// # Errors
-    /// [`AdminError`].
-    pub async fn watch_group(
-        &self,
-        group: &str,
-        after: Option<i64>,
-        max_wait: Duration,
-    ) -> Result<WatchedChanges, AdminError> {
-        let max_wait = max_wait.min(self.shared.config.request_timeout / 2);
-        let build = |_| GroupWatchRequest {
-            groups: vec![Text::from(group)],
-            after_sequence: after.unwrap_or(-1),
-            max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
-            ..GroupWatchRequest::default()
-        };
-        // A channel of its own: nothing else waits behind it.
-        let purpose = Purpose::Group {
-            consumer: self.shared.next_member(),
-        };
-        let coordinator = Coordinator::new(Arc::clone(&self.shared), group);
-        let deadline = self.shared.deadline();
-        let asked = coordinator
-            .ask(purpose, i16::MAX, deadline, build, |answer| {
-                answer.error_code
-            })
-            .await;
-        if let Ok(broker) = coordinator.find().await {
-            broker.drop_channel(purpose);
-        }
-        let answer = asked?;
-        check(answer.error_code, answer.error_message.as_ref())?;
-        Ok(WatchedChanges {
-            changes: answer.events.into_iter().map(change).collect(),
-            missed: answer.missed,
-            last_sequence: answer.last_sequence,
+            watch: answer.watch_cursor.map(|cursor| cursor.to_string()),
         })
     }
 }
@@ -193,7 +139,7 @@ fn millis(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
-fn change(event: GroupEvent) -> GroupChange {
+pub(super) fn change(event: GroupEvent) -> GroupChange {
     let still = event.still.into_iter().map(|still| GroupStill {
         member_id: still.member_id.to_string(),
         client_id: still.client_id.to_string(),

@@ -9,6 +9,7 @@ mod groups;
 mod history;
 pub(crate) mod offsets;
 mod topics;
+mod watch;
 
 pub use cluster::{
     ActiveProducer, ApiInfo, BrokerInfo, ClusterDescription, LogDirDescription, ReplicaInfo,
@@ -18,14 +19,13 @@ pub use configs::{
     ConfigType, ResourceKind,
 };
 pub use groups::{GroupDescription, GroupListing, GroupMember};
-pub use history::{
-    GroupCause, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery, WatchedChanges,
-};
+pub use history::{GroupCause, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery};
 pub use offsets::{EpochEnd, FoundOffset, OffsetSpec};
 pub use topics::{
     CreatedTopic, NewTopic, PartitionDescription, TopicDescription, TopicListing, TopicRef,
 };
 
+pub use watch::{GroupWatch, WatchQuery, WatchedChanges};
 pub use weir_types::CauseKind as GroupCauseKind;
 
 use crate::{

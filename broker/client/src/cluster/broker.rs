@@ -5,7 +5,7 @@
 use super::{
     channel::{Channel, Lost},
     shared::Shared,
-    transport::{Address, Link},
+    transport::{Address, Link, Pipe},
 };
 use crate::error::RequestError;
 use bytes::Bytes;
@@ -138,6 +138,15 @@ impl Broker {
             self.lock().link = None;
         }
         opened
+    }
+
+    /// A pipe of its own, beside a session that knows the versions, and what carries it.
+    pub(crate) async fn pipe(&self) -> Result<(Pipe, Session, Transport), RequestError> {
+        let session = self.session(Purpose::Control).await?;
+        let link = self.lock().link.clone();
+        // Another's attempt may have failed this moment.
+        let link = link.ok_or_else(|| lost(&self.name, &Lost::from("the connection was lost")))?;
+        Ok((link.open().await?, session, link.transport()))
     }
 
     fn opened(&self, purpose: Purpose) -> Option<Session> {

@@ -8,6 +8,7 @@ pub(crate) mod broker;
 pub(crate) mod by_leader;
 pub(crate) mod channel;
 pub(crate) mod coordinator;
+pub(crate) mod follow;
 pub(crate) mod metadata;
 pub(crate) mod shared;
 pub(crate) mod transport;

@@ -6,7 +6,7 @@ use crate::{
     Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable, WriteId,
     classic::{ClassicGroup, ClassicState},
     group::ConsumerGroup,
-    history::{Notebook, Shares},
+    history::{Notebook, Place, Shares},
     live::Live,
 };
 use alloc::{
@@ -132,14 +132,18 @@ impl Desk<'_> {
         };
         // A group that is gone has no history, and one that never came to be needs none.
         let Some(group) = self.group() else { return };
-        let sequence = group.next_sequence();
+        let place = Place {
+            sequence: group.next_sequence(),
+            number: self.groups.last_event() + 1,
+            previous: group.last_event(),
+        };
         let after = self.shares();
-        let event = notebook.close(self.now, sequence, epoch, &after, self.topics);
+        let event = notebook.close(self.now, place, epoch, &after, self.topics);
         self.write(GroupRecord::History {
             group: self.id.clone(),
             event,
         });
-        self.out.grown.push((self.id.clone(), sequence));
+        self.out.grown.push((self.id.clone(), place.sequence));
     }
 
     /// Who of a consumer group stands still, as of now.

@@ -68,6 +68,13 @@ impl Group {
             .map_or(1, |(last, _)| last + 1)
     }
 
+    /// The number of its last event among those of its coordinator; 0: it has had none.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        let last = self.history.last_key_value();
+        last.map_or(0, |(_, event)| event.number)
+    }
+
     /// What happened after a sequence number, and how much of it is gone.
     #[must_use]
     pub fn events_after(&self, sequence: u64) -> (u64, Vec<&HistoryEvent>) {

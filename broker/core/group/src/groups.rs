@@ -2,7 +2,7 @@
 //! that changes them; it cannot fail, and the same records give the same groups.
 
 use crate::{
-    Group, GroupRecord, Kind, Name,
+    Group, GroupRecord, HistoryEvent, Kind, Name,
     group::ConsumerGroup,
     limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR, SNAPSHOT_RECORDS_MIN},
 };
@@ -13,6 +13,10 @@ use weir_types::Offset;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     groups: BTreeMap<Name, Group>,
+    /// The events that are kept, of all groups, by their numbers.
+    events: BTreeMap<u64, (Name, u64)>,
+    /// The number of the last event, kept or not.
+    last_event: u64,
     /// The number of the last snapshot that began.
     snapshot: u64,
     /// Records since then.
@@ -55,17 +59,52 @@ impl Groups {
         self.since_snapshot
     }
 
+    /// The number of the last event of any group, be it one that is gone; 0: there was none.
+    #[must_use]
+    pub const fn last_event(&self) -> u64 {
+        self.last_event
+    }
+
+    /// The events that are kept with numbers behind `after` and up to `until`, in their order.
+    pub fn events_between(
+        &self,
+        after: u64,
+        until: u64,
+    ) -> impl Iterator<Item = (&Name, &HistoryEvent)> {
+        use core::ops::Bound::{Excluded, Included};
+        // A range that ends before it begins is none.
+        let range = (
+            Excluded(after),
+            Included(until.max(after.saturating_add(1))),
+        );
+        self.events
+            .range(range)
+            .filter(move |(number, _)| **number <= until)
+            .filter_map(|(_, (name, sequence))| {
+                let event = self.groups.get(name)?.history.get(sequence)?;
+                Some((name, event))
+            })
+    }
+
     /// Makes a record true.
     pub fn apply(&mut self, record: &GroupRecord) {
         self.since_snapshot = self.since_snapshot.saturating_add(1);
         match record {
-            GroupRecord::SnapshotBegin { id } => {
+            GroupRecord::SnapshotBegin { id, events } => {
                 self.snapshot = (*id).max(self.snapshot);
+                self.last_event = (*events).max(self.last_event);
                 self.since_snapshot = 0;
             }
             GroupRecord::SnapshotEnd { .. } => {}
             GroupRecord::Deleted { group } => {
-                self.groups.remove(group);
+                for event in self
+                    .groups
+                    .remove(group)
+                    .into_iter()
+                    .flat_map(|g| g.history)
+                {
+                    self.events.remove(&event.1.number);
+                }
             }
             GroupRecord::Offset { group, .. }
             | GroupRecord::Classic { group, .. }
@@ -76,7 +115,16 @@ impl Groups {
             | GroupRecord::Current { group, .. }
             | GroupRecord::History { group, .. } => {
                 let entry = self.groups.entry(group.clone()).or_default();
-                apply_to(entry, record);
+                if let GroupRecord::History { event, .. } = record {
+                    self.last_event = event.number.max(self.last_event);
+                    let place = (group.clone(), event.sequence);
+                    self.events.insert(event.number, place);
+                    if let Some(gone) = keep(entry, event) {
+                        self.events.remove(&gone.number);
+                    }
+                } else {
+                    apply_to(entry, record);
+                }
                 if entry.is_void() {
                     self.groups.remove(group);
                 }
@@ -131,6 +179,17 @@ impl Groups {
 
     /// Asserts what must always hold.
     pub fn check(&self) {
+        let kept = self.groups.iter().flat_map(|(name, group)| {
+            let events = group.history.values();
+            events.map(move |event| (event.number, (name.clone(), event.sequence)))
+        });
+        let kept: BTreeMap<u64, (Name, u64)> = kept.collect();
+        assert_eq!(kept, self.events, "I-GRP-19: every event has its number");
+        let last = self.events.last_key_value().map_or(0, |(last, _)| *last);
+        assert!(
+            last <= self.last_event,
+            "I-GRP-19: no event comes behind the last"
+        );
         for group in self.groups.values() {
             assert!(
                 !group.is_void(),
@@ -151,6 +210,15 @@ impl Groups {
             }
         }
     }
+}
+
+/// Puts an event into its group's history; gives back the one that goes for it.
+fn keep(group: &mut Group, event: &HistoryEvent) -> Option<HistoryEvent> {
+    group.history.insert(event.sequence, event.clone());
+    if group.history.len() <= HISTORY_EVENTS_MAX {
+        return None;
+    }
+    group.history.pop_first().map(|(_, event)| event)
 }
 
 fn apply_to(group: &mut Group, record: &GroupRecord) {
@@ -193,12 +261,6 @@ fn apply_to(group: &mut Group, record: &GroupRecord) {
         },
         GroupRecord::Consumer { .. } if matches!(group.kind, Kind::Consumer(_)) => {
             group.kind = Kind::Simple;
-        }
-        GroupRecord::History { event, .. } => {
-            group.history.insert(event.sequence, event.clone());
-            while group.history.len() > HISTORY_EVENTS_MAX {
-                group.history.pop_first();
-            }
         }
         record => {
             if let Kind::Consumer(consumer) = &mut group.kind {

@@ -23,6 +23,11 @@ use weir_types::{CauseKind, Now, PartitionIndex, Tick, TimestampMs, TopicId};
 pub struct HistoryEvent {
     /// Its running number in its group, from 1, without gaps.
     pub sequence: u64,
+    /// Its running number among the events of all groups of its coordinator, from 1, without gaps:
+    /// what a watch goes on after.
+    pub number: u64,
+    /// That number of the event of its group before it; 0: it is the first.
+    pub previous: u64,
     /// When it began.
     pub at: TimestampMs,
     /// How long it took, in ms.
@@ -74,6 +79,14 @@ pub struct Moved {
     pub from: Option<Name>,
     /// Who has it.
     pub to: Option<Name>,
+}
+
+/// Which event it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) sequence: u64,
+    pub(crate) number: u64,
+    pub(crate) previous: u64,
 }
 
 /// Who has which partitions; everybody in the group is in it, also with nothing.
@@ -152,7 +165,7 @@ impl Notebook {
     pub(crate) fn close(
         mut self,
         now: Now,
-        sequence: u64,
+        place: Place,
         epoch: i32,
         after: &Shares,
         topics: &TopicTable,
@@ -163,7 +176,9 @@ impl Notebook {
         }
         let (moved, moved_count) = moved(&self.before, after, topics);
         HistoryEvent {
-            sequence,
+            sequence: place.sequence,
+            number: place.number,
+            previous: place.previous,
             at: self.began.wall,
             duration_ms: now.tick.0.saturating_sub(self.began.tick.0),
             epoch,

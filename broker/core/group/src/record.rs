@@ -87,6 +87,8 @@ pub enum GroupRecord {
     SnapshotBegin {
         /// Its running number.
         id: u64,
+        /// The number of the last event of any group, be it of one that is gone.
+        events: u64,
     },
     /// A snapshot is complete.
     SnapshotEnd {

@@ -292,7 +292,11 @@ fn set_error(answer: &mut Answer, part: usize, error: ErrorCode) {
                 *result = Err(group_error(error));
             }
         }
-        Answer::Watch(result) => *result = Err(group_error(error)),
+        Answer::Watch(results) => {
+            if let Some(result) = results.get_mut(part) {
+                *result = Err(group_error(error));
+            }
+        }
         Answer::Meta(reply) => {
             *reply = Err(if error == ErrorCode::RequestTimedOut {
                 MetaError::TimedOut

@@ -64,6 +64,13 @@ pub const FOLLOW_WAIT_MS_MIN: i32 = 1_000;
 /// The most events that one answer about the history of groups tells.
 pub const HISTORY_EVENTS_MAX: usize = 1_000;
 
+/// The most causes, moves and members that stood still which one answer to a watch tells, in all;
+/// one event is told however many it has.
+pub const EVENT_ROWS_MAX: usize = 100_000;
+
+/// How long a watch waits while there is no coordinator at all, in milliseconds.
+pub const WATCH_NOBODY_MS: u64 = 1_000;
+
 /// The most memory that a regular expression may take once it is compiled, in bytes.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
 

@@ -4,7 +4,7 @@
 //! Only values, no wire formats: `front` makes questions out of requests and responses out of
 //! answers. An answer lists its partitions in the order in which the question named them.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
 use weir_meta::{Command, DecideError, Reply};
 use weir_types::{
     Batch, BatchHeader, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
@@ -201,8 +201,8 @@ pub struct GroupAsk {
 /// Which rebalances are wanted, and of whom.
 #[derive(Clone, Debug)]
 pub struct HistoryAsk {
-    /// The coordinators, each with the groups asked for; nothing: all of its groups.
-    pub partitions: Vec<(PartitionKey, Option<Vec<weir_group::Name>>)>,
+    /// The coordinators.
+    pub partitions: Vec<HistoryPart>,
     /// From this time on; -1: the oldest.
     pub from: TimestampMs,
     /// Before this time; -1: the newest.
@@ -213,6 +213,28 @@ pub struct HistoryAsk {
     pub after: Option<HistoryPlace>,
     /// The most events.
     pub events_max: usize,
+}
+
+/// What is wanted of one coordinator.
+#[derive(Clone, Debug)]
+pub struct HistoryPart {
+    /// Its partition.
+    pub key: PartitionKey,
+    /// The groups asked for; nothing: all of them.
+    pub groups: Option<Vec<weir_group::Name>>,
+    /// Only events with numbers up to this one; nothing: all of them.
+    pub until: Option<u64>,
+}
+
+/// What one coordinator tells of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryTold {
+    /// Its partition.
+    pub key: PartitionKey,
+    /// The events in the order asked for.
+    pub events: Vec<ToldEvent>,
+    /// The number of the last event that it knows of.
+    pub last: u64,
 }
 
 /// Where an event stands among those of all groups: its time, its group, its number.
@@ -226,17 +248,26 @@ pub struct HistoryPlace {
     pub sequence: u64,
 }
 
-/// A wish to be told of the next rebalance of a group.
+/// A wish to be told of the next rebalances.
 #[derive(Clone, Debug)]
 pub struct WatchAsk {
-    /// The partition of its coordinator.
-    pub key: PartitionKey,
-    /// The group.
-    pub group: weir_group::Name,
-    /// The number of the last event that is known; nothing: tell what happens from now on.
-    pub after: Option<u64>,
+    /// The coordinators to look at; none: only to wait.
+    pub places: Vec<WatchPlace>,
+    /// The most events.
+    pub events_max: usize,
     /// How long to wait, in milliseconds.
     pub wait_ms: u64,
+}
+
+/// Where one coordinator is watched.
+#[derive(Clone, Debug)]
+pub struct WatchPlace {
+    /// Its partition.
+    pub key: PartitionKey,
+    /// The groups to look at; nothing: all of them.
+    pub groups: Option<BTreeSet<weir_group::Name>>,
+    /// The number of the last event that is known; nothing: tell what happens from now on.
+    pub after: Option<u64>,
 }
 
 /// One rebalance, as it is told.
@@ -248,17 +279,23 @@ pub struct ToldEvent {
     pub event: weir_group::HistoryEvent,
     /// What the clients of the members that it names call themselves, of those still there.
     pub clients: Vec<(weir_group::Name, weir_group::Name)>,
+    /// How many events before it a watch has missed.
+    pub missed: u64,
 }
 
-/// What a watch is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a watch is told of one coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
-    /// How many events are gone.
-    pub missed: u64,
-    /// The events, oldest first; none when the time was up.
+    /// Its partition.
+    pub key: PartitionKey,
+    /// Where the watch was.
+    pub after: u64,
+    /// The events in order of their numbers; none when the time was up.
     pub events: Vec<ToldEvent>,
-    /// The number of the last event that is known now.
-    pub last: u64,
+    /// How many events behind the last one told are gone.
+    pub missed: u64,
+    /// Where the watch is once all of this is told.
+    pub reached: u64,
 }
 
 /// The answer to a question.
@@ -279,9 +316,9 @@ pub enum Answer {
     /// To `Groups`.
     Groups(Vec<weir_group::Reply>),
     /// To `History`: what was asked for of each partition, in order.
-    History(Vec<Result<Vec<ToldEvent>, ErrorCode>>),
-    /// To `Watch`.
-    Watch(Result<Watched, ErrorCode>),
+    History(Vec<Result<HistoryTold, ErrorCode>>),
+    /// To `Watch`: what is told of each place, in order.
+    Watch(Vec<Result<Watched, ErrorCode>>),
     /// To `Sizes`; partitions that are not there are left out.
     Sizes(Vec<(PartitionKey, u64)>),
     /// To `Meta`.

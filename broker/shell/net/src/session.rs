@@ -235,7 +235,10 @@ async fn write(
         let mut next = Some(told);
         let mut last = None;
         while let Some((answered, place)) = next {
-            let Answered { answer, next: goes_on } = answered.map_err(Stopped::Closed)?;
+            let Answered {
+                answer,
+                next: goes_on,
+            } = answered.map_err(Stopped::Closed)?;
             gathered.add(counts, answer);
             let enough = goes_on.is_some() || gathered.bytes >= ANSWER_BYTES_GATHERED;
             match goes_on {

@@ -167,7 +167,7 @@ structs! {
     Cause { at, kind, member, reason }
     Moved { topic, partition, from, to }
     HistoryEvent {
-        sequence, at, duration_ms, epoch, causes, causes_left_off, members_before,
+        sequence, number, previous, at, duration_ms, epoch, causes, causes_left_off, members_before,
         members_before_count, members_after, members_after_count, moved, moved_count, still_ms,
     }
 }

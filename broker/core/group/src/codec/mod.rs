@@ -106,8 +106,10 @@ pub fn encode(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
             (key, Some(body(event)))
         }
         GroupRecord::Deleted { group } => (head(kind::GROUP, group), None),
-        GroupRecord::SnapshotBegin { id } => {
-            (Vec::from([kind::SNAPSHOT_BEGIN, VERSION]), Some(body(id)))
+        GroupRecord::SnapshotBegin { id, events } => {
+            let (id, events) = (*id, *events);
+            let key = Vec::from([kind::SNAPSHOT_BEGIN, VERSION]);
+            (key, Some(body(&Mark { id, events })))
         }
         GroupRecord::SnapshotEnd { id } => {
             (Vec::from([kind::SNAPSHOT_END, VERSION]), Some(body(id)))
@@ -205,9 +207,10 @@ fn decode_kind(key: &mut Reader<'_>, value: Option<&[u8]>) -> Result<GroupRecord
             GroupRecord::History { group, event }
         }
         kind::GROUP if value.is_none() => GroupRecord::Deleted { group: key.get()? },
-        kind::SNAPSHOT_BEGIN => GroupRecord::SnapshotBegin {
-            id: required(kind, value)?,
-        },
+        kind::SNAPSHOT_BEGIN => {
+            let Mark { id, events } = required(kind, value)?;
+            GroupRecord::SnapshotBegin { id, events }
+        }
         kind::SNAPSHOT_END => GroupRecord::SnapshotEnd {
             id: required(kind, value)?,
         },
@@ -218,6 +221,24 @@ fn decode_kind(key: &mut Reader<'_>, value: Option<&[u8]>) -> Result<GroupRecord
             });
         }
     })
+}
+
+/// What stands in the first mark of a snapshot.
+struct Mark {
+    id: u64,
+    events: u64,
+}
+
+impl Field for Mark {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.id.put(out);
+        self.events.put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (id, events) = (reader.get()?, reader.get()?);
+        Ok(Self { id, events })
+    }
 }
 
 fn optional<T: Field>(kind: u8, value: Option<&[u8]>) -> Result<Option<T>, DecodeError> {

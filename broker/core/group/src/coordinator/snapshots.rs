@@ -52,7 +52,10 @@ impl Coordinator {
         };
         let mut records = Vec::new();
         let begin = *progress.begin.get_or_insert_with(|| {
-            records.push(GroupRecord::SnapshotBegin { id: progress.id });
+            records.push(GroupRecord::SnapshotBegin {
+                id: progress.id,
+                events: self.groups.last_event(),
+            });
             self.next_write
         });
         if let [mark] = records.as_slice() {

@@ -56,7 +56,7 @@ impl Follow {
                 if response.error_code.is_err() {
                     return None;
                 }
-                request.after_sequence = response.last_sequence;
+                request.cursor.clone_from(&response.next_cursor);
                 request.max_wait_ms = request.max_wait_ms.max(FOLLOW_WAIT_MS_MIN);
                 Some(request.clone().into())
             }
@@ -79,10 +79,9 @@ impl Follow {
     fn refuse(&self, error_code: ErrorCode, text: &'static str) -> Response {
         let error_message = Some(Text::from_static(text));
         match &self.0 {
-            Followed::Watch(request) => GroupWatchResponse {
+            Followed::Watch(_) => GroupWatchResponse {
                 error_code,
                 error_message,
-                last_sequence: request.after_sequence,
                 ..Default::default()
             }
             .into(),
@@ -137,13 +136,13 @@ mod tests {
             ..Default::default()
         });
         let mut told = GroupWatchResponse {
-            last_sequence: 7,
+            next_cursor: Some("w1:3=7".into()),
             ..Default::default()
         };
         let Some(Request::GroupWatch(next)) = follow.next(&told.clone().into()) else {
             panic!("it ended");
         };
-        assert_eq!(next.after_sequence, 7);
+        assert_eq!(next.cursor.as_deref(), Some("w1:3=7"));
         assert_eq!(next.max_wait_ms, FOLLOW_WAIT_MS_MIN, "no hot loop");
         told.error_code = ErrorCode::NotCoordinator;
         assert_eq!(follow.next(&told.into()), None);
@@ -167,13 +166,19 @@ mod tests {
             }
         };
         let second = ask(5, Some("two")).unwrap();
-        assert_eq!((second.cursor.as_deref(), second.changes_since), (Some("two"), -1));
+        assert_eq!(
+            (second.cursor.as_deref(), second.changes_since),
+            (Some("two"), -1)
+        );
         assert_eq!(second.max_wait_ms, 0, "a page is there at once");
         let changes = ask(5, None).unwrap();
         assert_eq!((changes.cursor, changes.changes_since), (None, 5));
         assert_eq!(changes.max_wait_ms, FOLLOW_WAIT_MS_MIN);
         let second = ask(9, Some("two")).unwrap();
-        assert_eq!((second.cursor.as_deref(), second.changes_since), (Some("two"), 5));
+        assert_eq!(
+            (second.cursor.as_deref(), second.changes_since),
+            (Some("two"), 5)
+        );
         assert_eq!(ask(9, None).unwrap().changes_since, 9);
         assert_eq!(ask(-1, None), None, "nothing to go on after");
     }

@@ -112,7 +112,7 @@ impl Join {
             Kind::Coordinator(join) => join.absorb(meta_reply(answer)),
             Kind::Groups(join) => join.absorb(places, answer),
             Kind::History(join) => join.absorb(answer),
-            Kind::Watch(join) => join.absorb(answer),
+            Kind::Watch(join) => return join.absorb(answer),
             Kind::Topics(join) => join.absorb(meta_reply(answer)),
             Kind::Configs(join) => join.absorb(meta_reply(answer)),
         }
@@ -145,7 +145,7 @@ impl Join {
             Kind::Coordinator(join) => join.finish(image, &self.context, self.version),
             Kind::Groups(join) => join.finish(image, &self.context, self.version),
             Kind::History(join) => join.finish(&self.context),
-            Kind::Watch(join) => join.finish(),
+            Kind::Watch(join) => join.finish(&self.context),
             Kind::Topics(join) => join.finish(image),
             Kind::Configs(join) => join.finish(),
         };

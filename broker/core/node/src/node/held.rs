@@ -152,8 +152,8 @@ fn named(ask: &Ask, at: usize) -> Option<PartitionKey> {
         Ask::DeleteRecords { partitions, .. } => partitions.get(at).map(|(key, _)| *key),
         Ask::Producers(keys) | Ask::Sizes(Some(keys)) => keys.get(at).copied(),
         Ask::Groups(asks) => asks.get(at).map(|ask| ask.key),
-        Ask::History(ask) => ask.partitions.get(at).map(|(key, _)| *key),
-        Ask::Watch(ask) => (at == 0).then_some(ask.key),
+        Ask::History(ask) => ask.partitions.get(at).map(|part| part.key),
+        Ask::Watch(ask) => ask.places.get(at).map(|place| place.key),
         Ask::Sizes(None) | Ask::Meta { .. } | Ask::ProducerId => None,
     }
 }

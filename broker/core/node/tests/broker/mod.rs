@@ -208,6 +208,11 @@ impl Broker {
         }
     }
 
+    /// Whether one part of a request is answered.
+    pub(crate) fn has_answered(&self, id: RequestId) -> bool {
+        self.answers.contains_key(&id)
+    }
+
     /// Lets time pass until a request is answered.
     pub(crate) fn finish(&mut self, sent: Sent) -> Result<Response, String> {
         let (mut join, mut waiting) = match sent {

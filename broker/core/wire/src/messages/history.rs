@@ -32,17 +32,18 @@ messages! {
         events: Vec<GroupEvent>;
         /// Where the next page begins; null ends.
         next_cursor: Option<Text>, null(0..);
-        /// Number of the newest event of any group, or -1: a watch after it, begun with the first
-        /// page's, leaves no gap.
-        last_sequence: i64 = -1;
+        /// Where a watch goes on behind all that these pages can tell, without a gap and without
+        /// telling anything again; only the first page says it. What happens after the first page
+        /// was asked for stands on none of them.
+        watch_cursor: Option<Text>, null(0..);
     }
 
     /// One change of a group, told once it is settled or overtaken by the next.
     part GroupEvent {
         /// The group.
         group_id: Text;
-        /// The event's number, which grows with every event of any group of one coordinator and
-        /// goes on over restarts.
+        /// The event's number in its group, from 1, without gaps; it goes on over restarts and
+        /// begins anew with a group that was deleted.
         sequence: i64;
         /// When it began.
         time_ms: TimestampMs;
@@ -105,14 +106,19 @@ messages! {
     message GroupWatchRequest(key = 10001, versions = 0..=0, flexible = 0) {
         /// Of which groups; none means all that the caller may describe.
         groups: Vec<Text>;
-        /// The last event the caller knows; -1 begins with what happens from now on.
-        after_sequence: i64 = -1;
+        /// Where to go on: what the answer before, or the first page of a history, said; null
+        /// begins with what happens from now on. It goes on over restarts of the broker, and may be
+        /// given with other groups than it was told for; what it does not know is told from the
+        /// oldest event kept.
+        cursor: Option<Text>, null(0..);
         /// The most events of one answer; the broker may tell fewer.
         max_events: i32 = 1000;
         /// How long to wait for an event before an answer comes without any, in milliseconds.
         max_wait_ms: i32;
-        /// Whether answers keep coming on this stream until it is closed (QUIC only; over TCP
-        /// `INVALID_REQUEST`); each carries the correlation id of the request.
+        /// Whether answers keep coming on this stream (QUIC only; over TCP `INVALID_REQUEST`), each
+        /// with the correlation id of the request, at the latest one in each `max_wait_ms`, until
+        /// the caller finishes the stream or sends another request on it, or an answer tells an
+        /// error. The next one is made only when the caller has taken the one before.
         follow: bool;
     }
 
@@ -124,10 +130,12 @@ messages! {
         error_message: Option<Text>, null(0..);
         /// The events, oldest first.
         events: Vec<GroupEvent>;
-        /// How many events, of any group, are gone because the caller was too slow; they came
-        /// before the first event told.
+        /// How many events are gone because the caller was too slow: the broker keeps only the last
+        /// ones of each group, and none of a group that was deleted. They came before or between the
+        /// events told. Where groups are named it is the most that it can be: which group an event
+        /// was of is gone with it.
         missed: i64;
-        /// What to give as `after_sequence` next.
-        last_sequence: i64 = -1;
+        /// What to give as `cursor` next; null with an error.
+        next_cursor: Option<Text>, null(0..);
     }
 }

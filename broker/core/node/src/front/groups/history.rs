@@ -1,6 +1,12 @@
-//! GroupHistory and GroupWatch: the rebalances of groups, page by page and as they happen.
+//! GroupHistory: the rebalances of groups, page by page; and an event in the wire's words.
+//!
+//! The pages tell what had happened when the first one was asked for: each cursor carries where
+//! the coordinators were then, and a watch can go on from there.
 
-use super::{admin::all_coordinators, coordinator_of, maybe_text, name, text};
+use super::{
+    maybe_text, text,
+    watch::{Places, coordinated},
+};
 use crate::{
     authorizer::{Operation, Resource},
     front::{
@@ -8,7 +14,7 @@ use crate::{
         join::{Join, Kind, misfit},
     },
     limits::HISTORY_EVENTS_MAX,
-    request::{Answer, Ask, HistoryAsk, HistoryPlace, PartitionKey, ToldEvent, WatchAsk, shard_of},
+    request::{Answer, Ask, HistoryAsk, HistoryPart, HistoryPlace, ToldEvent, shard_of},
 };
 use alloc::{
     boxed::Box,
@@ -23,30 +29,21 @@ use weir_wire::{
     Response, Text,
     messages::{
         GroupEvent, GroupEventCause, GroupEventMove, GroupEventStill, GroupHistoryRequest,
-        GroupHistoryResponse, GroupWatchRequest, GroupWatchResponse,
+        GroupHistoryResponse,
     },
 };
-
-/// A coordinator and those of its groups that are named; nothing: all.
-type Coordinated = (PartitionKey, Option<Vec<Name>>);
 
 /// A page that is being put together.
 #[derive(Debug)]
 pub(in super::super) struct HistoryJoin {
     newest_first: bool,
     events_max: usize,
-    /// Only one group is asked for: its numbers mean something.
-    one_group: bool,
+    /// Where the coordinators were when the first page was asked for.
+    until: Option<Places>,
+    /// Where they are now.
+    places: Places,
     error: ErrorCode,
     events: Vec<ToldEvent>,
-}
-
-/// A watch that waits.
-#[derive(Debug)]
-pub(in super::super) struct WatchJoin {
-    after: i64,
-    events_max: usize,
-    answer: Option<Answer>,
 }
 
 impl Front {
@@ -62,25 +59,30 @@ impl Front {
                 ..Default::default()
             })
         };
-        let after = match request.cursor.as_deref().map(read_cursor) {
-            None => None,
-            Some(Some(place)) => Some(place),
+        let (until, after) = match request.cursor.as_deref().map(read_cursor) {
+            None => (None, None),
+            Some(Some((until, after))) => (Some(until), Some(after)),
             Some(None) => return refuse(ErrorCode::InvalidRequest, "this is no page's cursor"),
         };
-        let partitions = match history_partitions(call, request) {
-            Ok(partitions) => partitions,
+        let keys = match coordinated(call, &request.groups) {
+            Ok(keys) => keys,
             Err(error) => return refuse(error, error.text()),
         };
-        let mut shards: BTreeMap<ShardId, Vec<Coordinated>> = BTreeMap::new();
-        for (key, groups) in partitions {
+        let mut shards: BTreeMap<ShardId, Vec<HistoryPart>> = BTreeMap::new();
+        for (key, groups) in keys {
             let shard = shard_of(key, self.config.shards);
-            shards.entry(shard).or_default().push((key, groups));
+            shards.entry(shard).or_default().push(HistoryPart {
+                key,
+                groups: groups.map(|groups| groups.into_iter().collect()),
+                until: until.as_ref().map(|until| until.get(key)),
+            });
         }
         let events_max = usize::try_from(request.max_events).unwrap_or(0);
         let join = HistoryJoin {
             newest_first: request.newest_first,
             events_max: events_max.clamp(1, HISTORY_EVENTS_MAX),
-            one_group: request.groups.len() == 1,
+            until,
+            places: Places::default(),
             error: ErrorCode::None,
             events: Vec::new(),
         };
@@ -103,67 +105,6 @@ impl Front {
         let join = Join::new(Kind::History(join), Vec::new(), call);
         Plan::Parts { parts, join }
     }
-
-    pub(in super::super) fn group_watch(
-        &self,
-        call: &Call<'_>,
-        request: &GroupWatchRequest,
-    ) -> Plan {
-        let refuse = |error_code, text: &str| {
-            Plan::answer(GroupWatchResponse {
-                error_code,
-                error_message: Some(Text::from(text)),
-                last_sequence: request.after_sequence,
-                ..Default::default()
-            })
-        };
-        let [group] = request.groups.as_slice() else {
-            let text = "a watch names one group: the numbers of events are each group's own";
-            return refuse(ErrorCode::InvalidRequest, text);
-        };
-        let key = match coordinator_of(call, Operation::Describe, group) {
-            Ok(key) => key,
-            Err(error) => return refuse(error, error.text()),
-        };
-        let part = Part {
-            shard: shard_of(key, self.config.shards),
-            seen: call.image.applied(),
-            ask: Ask::Watch(Box::new(WatchAsk {
-                key,
-                group: name(group),
-                after: u64::try_from(request.after_sequence).ok(),
-                wait_ms: u64::try_from(request.max_wait_ms).unwrap_or(0),
-            })),
-        };
-        let events_max = usize::try_from(request.max_events).unwrap_or(0);
-        let join = WatchJoin {
-            after: request.after_sequence,
-            events_max: events_max.max(1),
-            answer: None,
-        };
-        Plan::Parts {
-            parts: Vec::from([part]),
-            join: Join::new(Kind::Watch(join), Vec::new(), call),
-        }
-    }
-}
-
-/// The coordinators to ask, each with the groups that are named.
-fn history_partitions(
-    call: &Call<'_>,
-    request: &GroupHistoryRequest,
-) -> Result<Vec<Coordinated>, ErrorCode> {
-    if request.groups.is_empty() {
-        let all = all_coordinators(call.image).into_iter();
-        return Ok(all.map(|key| (key, None)).collect());
-    }
-    let mut partitions: BTreeMap<PartitionKey, Vec<Name>> = BTreeMap::new();
-    for group in &request.groups {
-        let key = coordinator_of(call, Operation::Describe, group)?;
-        partitions.entry(key).or_default().push(name(group));
-    }
-    let named = partitions.into_iter();
-    Ok(named.map(|(key, groups)| (key, Some(groups))).collect())
 }
 
 impl HistoryJoin {
@@ -175,7 +116,10 @@ impl HistoryJoin {
         };
         for result in results {
             match result {
-                Ok(events) => self.events.extend(events),
+                Ok(told) => {
+                    self.places.0.insert(told.key.index, told.last);
+                    self.events.extend(told.events);
+                }
                 Err(error) => self.error = error,
             }
         }
@@ -198,48 +142,17 @@ impl HistoryJoin {
         }
         let more = self.events.len() > self.events_max;
         self.events.truncate(self.events_max);
+        let is_first = self.until.is_none();
+        let until = self.until.unwrap_or(self.places);
         let last = self.events.last();
-        let next_cursor = last.filter(|_| more).map(|told| write_cursor(&place(told)));
-        let numbers = self.events.iter().map(|told| told.event.sequence);
-        let newest = numbers.max().filter(|_| self.one_group);
+        let next_cursor = last.filter(|_| more);
+        let next_cursor = next_cursor.map(|told| write_cursor(&until, &place(told)));
         GroupHistoryResponse {
             error_code: ErrorCode::None,
             error_message: None,
             next_cursor: next_cursor.map(Text::from),
-            last_sequence: newest.map_or(-1, number),
+            watch_cursor: is_first.then(|| Text::from(until.write())),
             events: self.events.into_iter().map(event).collect(),
-        }
-        .into()
-    }
-}
-
-impl WatchJoin {
-    pub(in super::super) fn absorb(&mut self, answer: Answer) {
-        self.answer = Some(answer);
-    }
-
-    pub(in super::super) fn finish(self) -> Response {
-        let failed = |error_code: ErrorCode| GroupWatchResponse {
-            error_code,
-            error_message: Some(Text::from_static(error_code.text())),
-            last_sequence: self.after,
-            ..Default::default()
-        };
-        match self.answer {
-            Some(Answer::Watch(Ok(mut watched))) => {
-                watched.events.truncate(self.events_max);
-                let last = watched.events.last().map(|told| told.event.sequence);
-                GroupWatchResponse {
-                    error_code: ErrorCode::None,
-                    error_message: None,
-                    missed: number(watched.missed),
-                    last_sequence: number(last.unwrap_or(watched.last)),
-                    events: watched.events.into_iter().map(event).collect(),
-                }
-            }
-            Some(Answer::Watch(Err(error))) => failed(error),
-            Some(Answer::Refused(_)) | None => failed(ErrorCode::CoordinatorNotAvailable),
-            Some(other) => misfit(&other),
         }
         .into()
     }
@@ -253,21 +166,29 @@ fn place(told: &ToldEvent) -> HistoryPlace {
     }
 }
 
-/// A place as a page's cursor; the group comes last, since it may hold anything.
-fn write_cursor(place: &HistoryPlace) -> String {
-    format!("{}:{}:{}", place.at.0, place.sequence, place.group)
+/// A place as a page's cursor: where the coordinators were, and the last event told, of which the
+/// group comes last, since it may hold anything.
+fn write_cursor(until: &Places, place: &HistoryPlace) -> String {
+    let HistoryPlace {
+        at,
+        group,
+        sequence,
+    } = place;
+    format!("{}|{}:{sequence}:{group}", until.write(), at.0)
 }
 
-fn read_cursor(cursor: &str) -> Option<HistoryPlace> {
-    let mut fields = cursor.splitn(3, ':');
-    Some(HistoryPlace {
+fn read_cursor(cursor: &str) -> Option<(Places, HistoryPlace)> {
+    let (until, place) = cursor.split_once('|')?;
+    let mut fields = place.splitn(3, ':');
+    let place = HistoryPlace {
         at: TimestampMs(fields.next()?.parse().ok()?),
         sequence: fields.next()?.parse().ok()?,
         group: Name::from(fields.next()?),
-    })
+    };
+    Some((Places::read(until)?, place))
 }
 
-fn number(value: u64) -> i64 {
+pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
@@ -276,7 +197,7 @@ fn count(value: u32) -> i32 {
 }
 
 /// An event in the wire's words.
-fn event(told: ToldEvent) -> GroupEvent {
+pub(super) fn event(told: ToldEvent) -> GroupEvent {
     let client = |member: &Name| {
         let known = told.clients.iter().find(|(id, _)| id == member);
         known.map(|(_, client)| text(client))

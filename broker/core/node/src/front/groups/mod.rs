@@ -10,9 +10,11 @@ mod coordinator;
 mod history;
 mod member;
 mod offsets;
+mod watch;
 
 pub(super) use coordinator::CoordinatorJoin;
-pub(super) use history::{HistoryJoin, WatchJoin};
+pub(super) use history::HistoryJoin;
+pub(super) use watch::WatchJoin;
 
 use super::{
     Call, Context, Front, Plan,

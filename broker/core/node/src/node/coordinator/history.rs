@@ -1,71 +1,15 @@
-//! The history of groups as coordinators keep it: told on demand, and to whoever waits for the
-//! next rebalance of a group. An event is told once the write that holds it is replicated.
+//! The history of groups as coordinators keep it, told on demand. An event is told once the write
+//! that holds it is replicated.
 
-use super::{super::Node, Room, State};
+use super::{super::Node, watch::groups_of};
 use crate::{
     event::{Effect, RequestId},
-    gate::{Gate, When},
-    limits::{GROUP_WRITE_MS_MAX, HISTORY_EVENTS_MAX, WATCH_WAIT_MS_MAX, WATCHES_MAX},
-    request::{Answer, HistoryAsk, HistoryPlace, PartitionKey, ToldEvent, WatchAsk, Watched},
+    limits::{GROUP_WRITE_MS_MAX, HISTORY_EVENTS_MAX},
+    request::{Answer, HistoryAsk, HistoryPart, HistoryPlace, HistoryTold, ToldEvent},
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, vec::Vec};
 use weir_group::{Group, Groups, HistoryEvent, Kind, Name};
-use weir_types::{ErrorCode, Now, Tick};
-
-/// Those who wait for a rebalance.
-#[derive(Debug, Default)]
-pub(super) struct Watches {
-    waiting: BTreeMap<RequestId, Watch>,
-    by_group: BTreeSet<(PartitionKey, Name, RequestId)>,
-    deadlines: BTreeSet<(Tick, RequestId)>,
-}
-
-#[derive(Debug)]
-struct Watch {
-    key: PartitionKey,
-    group: Name,
-    after: u64,
-    deadline: Tick,
-}
-
-impl Watches {
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Tick> {
-        self.deadlines.first().map(|(tick, _)| *tick)
-    }
-
-    fn insert(&mut self, id: RequestId, watch: Watch) {
-        self.by_group.insert((watch.key, watch.group.clone(), id));
-        self.deadlines.insert((watch.deadline, id));
-        self.waiting.insert(id, watch);
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<Watch> {
-        let watch = self.waiting.remove(&id)?;
-        self.by_group.remove(&(watch.key, watch.group.clone(), id));
-        self.deadlines.remove(&(watch.deadline, id));
-        Some(watch)
-    }
-
-    /// Those of one group, or of all groups of a partition.
-    fn of(&self, key: PartitionKey, group: Option<&Name>) -> Vec<RequestId> {
-        let first = (
-            key,
-            group.cloned().unwrap_or_else(|| Name::from("")),
-            RequestId(0),
-        );
-        let all = self.by_group.range(first..);
-        all.take_while(|(of, name, _)| *of == key && group.is_none_or(|group| group == name))
-            .map(|(_, _, id)| *id)
-            .collect()
-    }
-}
+use weir_types::Now;
 
 impl Node {
     pub(in super::super) fn history(
@@ -77,147 +21,28 @@ impl Node {
     ) {
         let mut results = Vec::with_capacity(ask.partitions.len());
         let mut conditions = Vec::new();
-        for (part, (key, groups)) in ask.partitions.iter().enumerate() {
-            results.push(match self.groups_of(*key) {
-                Ok(known) => Ok(events(known, groups.as_deref(), ask)),
-                Err(error) => Err(error),
-            });
-            conditions.extend(self.all_written(*key).map(|when| (when, part)));
+        for (index, part) in ask.partitions.iter().enumerate() {
+            results.push(groups_of(self, part.key).map(|groups| HistoryTold {
+                key: part.key,
+                events: events(groups, part, ask),
+                last: groups.last_event(),
+            }));
+            let written = self.all_written(part.key);
+            conditions.extend(written.map(|when| (when, index)));
         }
         let deadline = Some(now.tick + GROUP_WRITE_MS_MAX);
         self.answer(id, Answer::History(results), conditions, deadline, effects);
     }
-
-    pub(in super::super) fn watch(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        ask: WatchAsk,
-        effects: &mut Vec<Effect>,
-    ) {
-        let groups = match self.groups_of(ask.key) {
-            Ok(groups) => groups,
-            Err(error) => return Gate::answer_now(id, Answer::Watch(Err(error)), effects),
-        };
-        let last = groups.get(&ask.group).map_or(0, last);
-        let watch = Watch {
-            key: ask.key,
-            after: ask.after.unwrap_or(last),
-            group: ask.group,
-            deadline: now.tick + ask.wait_ms.min(WATCH_WAIT_MS_MAX),
-        };
-        if last > watch.after || watch.deadline == now.tick {
-            self.tell_watch(now, id, &watch, effects);
-        } else if self.coordinators.watches.len() < WATCHES_MAX {
-            self.coordinators.watches.insert(id, watch);
-        } else {
-            let refused = Answer::Refused(ErrorCode::RequestTimedOut);
-            Gate::answer_now(id, refused, effects);
-        }
-    }
-
-    /// A group has a new event.
-    pub(super) fn tell_watches(
-        &mut self,
-        now: Now,
-        key: PartitionKey,
-        group: &Name,
-        effects: &mut Vec<Effect>,
-    ) {
-        for id in self.coordinators.watches.of(key, Some(group)) {
-            if let Some(watch) = self.coordinators.watches.remove(id) {
-                self.tell_watch(now, id, &watch, effects);
-            }
-        }
-    }
-
-    /// The coordinator is no more.
-    pub(super) fn end_watches(
-        &mut self,
-        key: PartitionKey,
-        error: ErrorCode,
-        effects: &mut Vec<Effect>,
-    ) {
-        for id in self.coordinators.watches.of(key, None) {
-            self.coordinators.watches.remove(id);
-            Gate::answer_now(id, Answer::Watch(Err(error)), effects);
-        }
-    }
-
-    /// Answers the watches whose time is up.
-    pub(super) fn expire_watches(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while let Some((deadline, id)) = self.coordinators.watches.deadlines.first().copied() {
-            if deadline > now.tick {
-                return;
-            }
-            self.hurry_watch(now, id, effects);
-        }
-    }
-
-    /// Whoever watches does not want to wait any longer; returns whether it was a watch.
-    pub(in super::super) fn hurry_watch(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(watch) = self.coordinators.watches.remove(id) else {
-            return false;
-        };
-        self.tell_watch(now, id, &watch, effects);
-        true
-    }
-
-    fn tell_watch(&mut self, now: Now, id: RequestId, watch: &Watch, effects: &mut Vec<Effect>) {
-        let watched = self.groups_of(watch.key).map(|groups| {
-            let Some(group) = groups.get(&watch.group) else {
-                return Watched::default();
-            };
-            // Someone who knows more than there is knew another group of that name.
-            let after = watch.after.min(last(group));
-            let (missed, events) = group.events_after(after);
-            let events = events.into_iter().take(HISTORY_EVENTS_MAX);
-            Watched {
-                missed,
-                events: events.map(|e| told(&watch.group, group, e)).collect(),
-                last: last(group),
-            }
-        });
-        let when = self.all_written(watch.key);
-        let conditions = when.into_iter().map(|when| (when, 0)).collect();
-        let deadline = Some(now.tick + GROUP_WRITE_MS_MAX);
-        self.answer(id, Answer::Watch(watched), conditions, deadline, effects);
-    }
-
-    fn groups_of(&self, key: PartitionKey) -> Result<&Groups, ErrorCode> {
-        self.coordinators.ready(key)?;
-        match self.coordinators.rooms.get(&key) {
-            Some(Room {
-                state: State::Active(coordinator),
-                ..
-            }) => Ok(coordinator.groups()),
-            _ => Err(ErrorCode::NotCoordinator),
-        }
-    }
-
-    /// When everything that a coordinator knows is replicated; nothing if it is already.
-    fn all_written(&self, key: PartitionKey) -> Option<When> {
-        let room = self.coordinators.rooms.get(&key)?;
-        let (_, end) = room.writes.last_key_value()?;
-        Some(When::Replicated(key, *end))
-    }
-}
-
-/// The number of a group's last event; 0: it has had none.
-fn last(group: &Group) -> u64 {
-    group.next_sequence() - 1
 }
 
 /// What is asked for of one coordinator, in the order asked for, and one more than wanted where
 /// there is more.
-fn events(groups: &Groups, wanted: Option<&[Name]>, ask: &HistoryAsk) -> Vec<ToldEvent> {
+fn events(groups: &Groups, part: &HistoryPart, ask: &HistoryAsk) -> Vec<ToldEvent> {
+    let wanted = part.groups.as_deref();
     let within = |event: &HistoryEvent| {
-        (ask.from.0 < 0 || event.at >= ask.from) && (ask.to.0 < 0 || event.at < ask.to)
+        let is_known = part.until.is_none_or(|until| event.number <= until);
+        let is_late = ask.from.0 < 0 || event.at >= ask.from;
+        is_known && is_late && (ask.to.0 < 0 || event.at < ask.to)
     };
     let behind = |place: &HistoryPlace| match &ask.after {
         None => true,
@@ -255,7 +80,7 @@ fn place_of(group: &Name, event: &HistoryEvent) -> HistoryPlace {
 }
 
 /// An event with what the clients of its members call themselves, as far as they are there.
-fn told(name: &Name, group: &Group, event: &HistoryEvent) -> ToldEvent {
+pub(super) fn told(name: &Name, group: &Group, event: &HistoryEvent) -> ToldEvent {
     let causes = event
         .causes
         .iter()
@@ -276,6 +101,7 @@ fn told(name: &Name, group: &Group, event: &HistoryEvent) -> ToldEvent {
     ToldEvent {
         group: name.clone(),
         event: event.clone(),
+        missed: 0,
         clients: members
             .into_iter()
             .filter_map(|member| Some((member.clone(), client(member)?)))

@@ -10,6 +10,7 @@ mod calls;
 mod history;
 mod loading;
 mod topics;
+mod watch;
 
 use super::Node;
 use crate::{
@@ -50,7 +51,7 @@ pub(super) struct Coordinators {
     timers: BTreeSet<(Tick, PartitionKey)>,
     /// Whose groups a read is for.
     reads: BTreeMap<Token, PartitionKey>,
-    watches: history::Watches,
+    watches: watch::Watches,
 }
 
 /// One coordinator and its partition.
@@ -186,7 +187,7 @@ impl Node {
                 }
             }
         }
-        self.end_watches(key, ErrorCode::NotCoordinator, effects);
+        self.end_watches(now, key, effects);
     }
 
     /// Lets the coordinators whose time has come look at their timers.

@@ -1,0 +1,340 @@
+//! Those who wait for rebalances: each watch looks at some groups, or all, of some coordinators,
+//! from a place in the numbers of each coordinator's events. What it is told waits until it is
+//! replicated; whoever comes back too late hears how much is gone.
+
+use super::{super::Node, Room, State};
+use crate::{
+    event::{Effect, RequestId},
+    gate::{Gate, When},
+    limits::{
+        EVENT_ROWS_MAX, GROUP_WRITE_MS_MAX, HISTORY_EVENTS_MAX, WATCH_WAIT_MS_MAX, WATCHES_MAX,
+    },
+    request::{Answer, PartitionKey, WatchAsk, WatchPlace, Watched},
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use weir_group::{Groups, HistoryEvent, Name};
+use weir_types::{ErrorCode, Now, Tick, TimestampMs};
+
+/// Those who wait.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    waiting: BTreeMap<RequestId, Watch>,
+    /// Who looks at a group of a coordinator; nothing: at all of them.
+    by_group: BTreeSet<(PartitionKey, Option<Name>, RequestId)>,
+    deadlines: BTreeSet<(Tick, RequestId)>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    places: Vec<WatchPlace>,
+    events_max: usize,
+    deadline: Tick,
+}
+
+impl Watch {
+    /// Every group that it looks at.
+    fn groups(&self) -> impl Iterator<Item = (PartitionKey, Option<Name>)> + '_ {
+        self.places.iter().flat_map(|place| {
+            let all = place.groups.is_none().then_some((place.key, None));
+            let named = place.groups.iter().flatten();
+            all.into_iter()
+                .chain(named.map(|name| (place.key, Some(name.clone()))))
+        })
+    }
+}
+
+impl Watches {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Tick> {
+        self.deadlines.first().map(|(tick, _)| *tick)
+    }
+
+    fn insert(&mut self, id: RequestId, watch: Watch) {
+        let rows = watch.groups().map(|(key, group)| (key, group, id));
+        self.by_group.extend(rows);
+        self.deadlines.insert((watch.deadline, id));
+        self.waiting.insert(id, watch);
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<Watch> {
+        let watch = self.waiting.remove(&id)?;
+        for (key, group) in watch.groups() {
+            self.by_group.remove(&(key, group, id));
+        }
+        self.deadlines.remove(&(watch.deadline, id));
+        Some(watch)
+    }
+
+    /// Those of one group.
+    fn of_group(&self, key: PartitionKey, group: &Name) -> Vec<RequestId> {
+        let of = |group: Option<Name>| {
+            let all = (key, group.clone(), RequestId(0))..=(key, group, RequestId(u64::MAX));
+            self.by_group.range(all).map(|(_, _, id)| *id)
+        };
+        of(None).chain(of(Some(group.clone()))).collect()
+    }
+
+    /// Those of any group of a coordinator.
+    fn of_coordinator(&self, key: PartitionKey) -> BTreeSet<RequestId> {
+        let all = self.by_group.range((key, None, RequestId(0))..);
+        all.take_while(|(of, _, _)| *of == key)
+            .map(|(_, _, id)| *id)
+            .collect()
+    }
+}
+
+impl Node {
+    pub(in super::super) fn watch(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        ask: WatchAsk,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut watch = Watch {
+            places: ask.places,
+            events_max: ask.events_max,
+            deadline: now.tick + ask.wait_ms.min(WATCH_WAIT_MS_MAX),
+        };
+        for place in &mut watch.places {
+            if let Ok(groups) = groups_of(self, place.key) {
+                let last = groups.last_event();
+                place.after = Some(match place.after {
+                    None => last,
+                    // These are numbers of another coordinator: nothing of this one is known.
+                    Some(after) if after > last => 0,
+                    Some(after) => after,
+                });
+            }
+        }
+        let told = self.watched(&watch);
+        let is_news = told.iter().any(|told| {
+            told.as_ref()
+                .map_or(true, |told| told.missed > 0 || !told.events.is_empty())
+        });
+        if is_news || watch.deadline == now.tick {
+            self.tell(now, id, told, effects);
+        } else if self.coordinators.watches.len() < WATCHES_MAX {
+            self.coordinators.watches.insert(id, watch);
+        } else {
+            let refused = Answer::Refused(ErrorCode::RequestTimedOut);
+            Gate::answer_now(id, refused, effects);
+        }
+    }
+
+    /// A group has a new event.
+    pub(super) fn tell_watches(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        group: &Name,
+        effects: &mut Vec<Effect>,
+    ) {
+        for id in self.coordinators.watches.of_group(key, group) {
+            self.hurry_watch(now, id, effects);
+        }
+    }
+
+    /// The coordinator is no more.
+    pub(super) fn end_watches(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
+        for id in self.coordinators.watches.of_coordinator(key) {
+            self.hurry_watch(now, id, effects);
+        }
+    }
+
+    /// Answers the watches whose time is up.
+    pub(super) fn expire_watches(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some((deadline, id)) = self.coordinators.watches.deadlines.first().copied() {
+            if deadline > now.tick {
+                return;
+            }
+            self.hurry_watch(now, id, effects);
+        }
+    }
+
+    /// A watch is answered with what there is; returns whether it was a watch.
+    pub(in super::super) fn hurry_watch(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(watch) = self.coordinators.watches.remove(id) else {
+            return false;
+        };
+        let told = self.watched(&watch);
+        self.tell(now, id, told, effects);
+        true
+    }
+
+    fn tell(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        told: Vec<Result<Watched, ErrorCode>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let known = told.iter().enumerate();
+        let known = known.filter_map(|(part, told)| Some((part, told.as_ref().ok()?.key)));
+        let conditions = known
+            .filter_map(|(part, key)| Some((self.all_written(key)?, part)))
+            .collect();
+        let deadline = Some(now.tick + GROUP_WRITE_MS_MAX);
+        self.answer(id, Answer::Watch(told), conditions, deadline, effects);
+    }
+
+    /// What a watch is told of each of its places, the oldest first.
+    fn watched(&self, watch: &Watch) -> Vec<Result<Watched, ErrorCode>> {
+        let most = watch.events_max.clamp(1, HISTORY_EVENTS_MAX);
+        let mut looks = Vec::with_capacity(watch.places.len());
+        for place in &watch.places {
+            looks.push(groups_of(self, place.key).map(|groups| Look::at(groups, place, most)));
+        }
+        // Each place in its own order, so that what is left off comes next time.
+        let mut order: Vec<(TimestampMs, usize, usize)> = Vec::new();
+        for (index, look) in looks.iter().enumerate() {
+            if let Ok(look) = look {
+                order.extend(look.times().map(|(at, rows)| (at, index, rows)));
+            }
+        }
+        order.sort_by_key(|(at, index, _)| (*at, *index));
+        let mut counts = BTreeMap::<usize, usize>::new();
+        let mut rows_left = EVENT_ROWS_MAX;
+        for (_, index, rows) in order.into_iter().take(most) {
+            // One is told however large it is.
+            if rows > rows_left && !counts.is_empty() {
+                break;
+            }
+            rows_left = rows_left.saturating_sub(rows);
+            *counts.entry(index).or_default() += 1;
+        }
+        let count = |index| counts.get(&index).copied().unwrap_or(0);
+        looks
+            .into_iter()
+            .enumerate()
+            .map(|(index, look)| look.map(|look| look.tell(count(index))))
+            .collect()
+    }
+
+    /// When everything that a coordinator knows is replicated; nothing if it is already.
+    pub(super) fn all_written(&self, key: PartitionKey) -> Option<When> {
+        let room = self.coordinators.rooms.get(&key)?;
+        let (_, end) = room.writes.last_key_value()?;
+        Some(When::Replicated(key, *end))
+    }
+}
+
+/// The groups of a coordinator that works.
+pub(super) fn groups_of(node: &Node, key: PartitionKey) -> Result<&Groups, ErrorCode> {
+    node.coordinators.ready(key)?;
+    match node.coordinators.rooms.get(&key) {
+        Some(Room {
+            state: State::Active(coordinator),
+            ..
+        }) => Ok(coordinator.groups()),
+        _ => Err(ErrorCode::NotCoordinator),
+    }
+}
+
+/// What there is at one place of a watch.
+struct Look<'a> {
+    key: PartitionKey,
+    groups: &'a Groups,
+    /// Every group is looked at.
+    all: bool,
+    after: u64,
+    events: Vec<(&'a Name, &'a HistoryEvent)>,
+    /// There may be more.
+    cut: bool,
+}
+
+impl<'a> Look<'a> {
+    fn at(groups: &'a Groups, place: &WatchPlace, most: usize) -> Self {
+        let after = place.after.unwrap_or_else(|| groups.last_event());
+        let wanted = |name: &Name| {
+            let named = place.groups.as_ref();
+            named.is_none_or(|named| named.contains(name))
+        };
+        let events = groups.events_between(after, u64::MAX);
+        let events = events.filter(|(name, _)| wanted(name)).take(most);
+        let events: Vec<_> = events.collect();
+        Self {
+            key: place.key,
+            groups,
+            all: place.groups.is_none(),
+            after,
+            cut: events.len() == most,
+            events,
+        }
+    }
+
+    /// When the events began, made to ascend, and how much they hold.
+    fn times(&self) -> impl Iterator<Item = (TimestampMs, usize)> + '_ {
+        let events = self.events.iter();
+        events.scan(TimestampMs(i64::MIN), |at, (_, event)| {
+            *at = event.at.max(*at);
+            let rows = event.causes.len() + event.moved.len() + event.still_ms.len();
+            Some((*at, rows + 1))
+        })
+    }
+
+    /// The first so many.
+    fn tell(mut self, count: usize) -> Watched {
+        self.cut |= count < self.events.len();
+        self.events.truncate(count);
+        let last = self
+            .events
+            .last()
+            .map_or(self.after, |(_, event)| event.number);
+        let reached = if self.cut {
+            last
+        } else {
+            self.groups.last_event()
+        };
+        let mut told = Watched {
+            key: self.key,
+            after: self.after,
+            events: Vec::with_capacity(count),
+            missed: 0,
+            reached,
+        };
+        let mut before = self.after;
+        let mut counted = 0;
+        let mut seen = BTreeSet::new();
+        for (name, event) in &self.events {
+            let missed = if self.all {
+                event.number - before - 1
+            } else if seen.insert(*name) && event.previous > self.after {
+                // Which of the numbers that are gone were this group's, nobody knows any more.
+                let gone = self.gone_before(event.number).saturating_sub(counted);
+                gone.min(event.sequence - 1).max(1)
+            } else {
+                0
+            };
+            before = event.number;
+            counted += missed;
+            if let Some(group) = self.groups.get(name) {
+                let event = super::history::told(name, group, event);
+                told.events
+                    .push(crate::request::ToldEvent { missed, ..event });
+            }
+        }
+        if self.all {
+            told.missed = reached - before;
+        }
+        told
+    }
+
+    /// How many events between this watch's place and a number are not kept.
+    fn gone_before(&self, number: u64) -> u64 {
+        let kept = self.groups.events_between(self.after, number - 1).count();
+        let kept = u64::try_from(kept).unwrap_or(u64::MAX);
+        (number - 1 - self.after).saturating_sub(kept)
+    }
+}
