@@ -95,11 +95,13 @@ pub(crate) fn cooperative_sticky(
 }
 
 /// Whether a claim is from a generation that others have passed: what it names was given to them
-/// long ago, and its owner was told so by being thrown out.
+/// long ago, and its owner was told so by being thrown out. Clients whose subscriptions are older
+/// than KIP-792 name no generation; their claims always count.
 fn is_outdated(wishes: &BTreeMap<String, Wish>, wish: &Wish) -> bool {
-    wishes
-        .values()
-        .any(|other| other.generation > wish.generation && !other.owned.is_empty())
+    wish.generation >= 0
+        && wishes
+            .values()
+            .any(|other| other.generation > wish.generation && !other.owned.is_empty())
 }
 
 fn empty(wishes: &BTreeMap<String, Wish>) -> Shares {
@@ -256,6 +258,18 @@ mod tests {
         let shares = cooperative_sticky(&all, &counts(&[("t", 2)]));
         assert_eq!(sizes(&shares), [1, 1]);
         assert!(shares["a"].contains(&partition("t", 0)));
+    }
+
+    #[test]
+    fn who_names_no_generation_gives_up_before_another_gets() {
+        let owned = [("t", 2), ("t", 3)];
+        let all = wishes(&[
+            ("a", wish(&["t"], &[("t", 0), ("t", 1)], 45)),
+            ("old", wish(&["t"], &owned, -1)),
+            ("new", wish(&["t"], &[], -1)),
+        ]);
+        let shares = cooperative_sticky(&all, &counts(&[("t", 4)]));
+        assert!(shares["new"].is_empty(), "{shares:?}");
     }
 
     #[test]
