@@ -14,6 +14,8 @@ pub(crate) struct Live {
     pub(crate) sessions: BTreeMap<Name, Session>,
     /// When the last target was computed.
     pub(crate) assigned_at: Option<Tick>,
+    /// When the target that is still to be computed was wanted first.
+    pub(crate) wanted_at: Option<Tick>,
     /// The rebalance under way.
     pub(crate) notebook: Option<Notebook>,
     /// The last write that concerns this group.

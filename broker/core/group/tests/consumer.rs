@@ -498,3 +498,44 @@ fn a_snapshot_says_everything_again() {
                  [a] -> [a]
         "#]]);
 }
+
+#[test]
+fn who_died_together_costs_one_epoch() {
+    check(expect![[r#"
+        hb g c
+          c: epoch 1 t:0,1,2,3
+        hb g a
+          a: epoch 1 none
+        hb g b
+          b: epoch 1 none
+        at 2000
+        hb g c epoch=1 own=t:0
+          c: epoch 2 t:0,1
+        hb g a epoch=1
+          a: epoch 2 t:3
+        at 5000
+        hb g b epoch=1
+          b: epoch 2 t:2
+        hb g c epoch=2
+          c: epoch 2 same
+        hb g a epoch=2
+          a: epoch 2 same
+        at 6000
+        hb g b epoch=2
+          b: epoch 2 same
+        at 46000
+        hb g c epoch=2
+          c: epoch 2 same
+        at 50500
+        show g
+          Assigning epoch 3 target 2
+            b epoch 2 Stable has t:2 gives none wants t:2
+            c epoch 2 Stable has t:0,1 gives none wants t:0,1
+        at 51500
+        hb g c epoch=2
+          c: epoch 3 t:0,1,2,3
+        show g
+          Stable epoch 3 target 3
+            c epoch 3 Stable has t:0,1,2,3 gives none wants t:0,1,2,3
+    "#]]);
+}

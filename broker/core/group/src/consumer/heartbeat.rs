@@ -260,6 +260,10 @@ impl Desk<'_> {
         let hash = self.topics_hash();
         let group = self.the_consumer();
         let pending = group.meta.epoch > group.target_epoch;
+        if !pending {
+            self.live.wanted_at = Some(self.now.tick);
+        }
+        let group = self.the_consumer();
         let value = ConsumerMeta {
             epoch: group.meta.epoch + i32::from(!pending),
             topics_hash: hash,

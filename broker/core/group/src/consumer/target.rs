@@ -43,7 +43,26 @@ impl Desk<'_> {
         }
         let interval = self.config.assignment_interval_ms;
         let due = self.live.assigned_at.map(|at| at + interval);
-        Some(due.unwrap_or(self.now.tick))
+        let due = due.unwrap_or(self.now.tick);
+        let doubtful = self.doubtful_until(group);
+        Some(doubtful.map_or(due, |until| until.max(due)))
+    }
+
+    /// Until when members are awaited that have missed a heartbeat and whose time is nearly over:
+    /// who died together is noticed within one interval of heartbeats, and costs one epoch.
+    fn doubtful_until(&self, group: &ConsumerGroup) -> Option<Tick> {
+        if group.target_epoch == 0 {
+            return None;
+        }
+        let interval = self.config.consumer_heartbeat_interval_ms;
+        let limit = self.live.wanted_at? + interval;
+        let silence = self.config.consumer_session_timeout_ms;
+        let all = self.live.sessions.iter();
+        all.filter(|(id, _)| group.members.get(*id).is_some_and(|m| !m.is_classic()))
+            .map(|(_, session)| session.deadline)
+            .filter(|deadline| *deadline <= limit)
+            .filter(|deadline| *deadline + interval + interval / 2 <= self.now.tick + silence)
+            .max()
     }
 
     /// Computes the target of the group epoch, if it is wanted and its time has come.
