@@ -8,6 +8,7 @@ rules is known here but what every Kafka client may rely on.
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ Event = namedtuple("Event", "time member name epoch details")
 
 class Member:
     """A process that is one member of a group, or a crowd of ours."""
+
+    good_ends = (0,)
 
     def __init__(self, env, broker, kind, group, topic, name, options=(), work_ms=0):
         self.kind = kind
@@ -105,11 +108,14 @@ class Member:
         """It commits, leaves its group and ends."""
         self.ask_to_leave()
         code = self.process.wait(seconds)
-        check(code == 0, f"member {self.name} ended with {code}: {self.process.output()[-1500:]}")
+        check(code in self.good_ends, f"member {self.name} ended with {code}: {self.process.output()[-1500:]}")
 
 
 class Printing(Member):
     """A member that only prints the records that it reads: `kcat -G`, or `weir consume --group`."""
+
+    # As a shell sees an end by SIGTERM.
+    good_ends = (0, 143, -signal.SIGTERM)
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -123,22 +129,23 @@ class Printing(Member):
             extra = [word for setting in settings for word in ("-X", setting)]
             command = [env.kcat, "-b", broker.bootstrap, *extra, "-u", "-q"]
             return [*command, "-f", "%t-%p %o %s\\n", "-G", self.group, topic]
-        protocol = self.kind.removeprefix("cli-")
-        join = ["--group", self.group, "--group-protocol", protocol, "--json"]
-        return broker.cli_command("consume", topic, *join, *options)
+        way = self.kind.removeprefix("cli-")
+        command = ["consume", topic, "--group", self.group, "--from-beginning"]
+        command += ["--format", "%t-%p %o %v", "--commit-interval", "200ms"]
+        if way != "consumer":
+            assignor = "range" if way == "range" else "cooperative-sticky"
+            command += ["--group-protocol", "classic", "--assignor", assignor]
+        return broker.cli_command(*command, *options)
 
     @staticmethod
     def _event(line):
-        if line.startswith("{"):
-            told = json.loads(line)
-            place = f"{told['topic']}-{told['partition']} {told['offset']}"
-            return Event(0.0, "", "record", None, f"{place} {told['value'].split(' ', 1)[0]}")
         found = re.match(r"(\S+-\d+ \d+ \S+) x*$", line)
         name = "record" if found else "said"
         return Event(0.0, "", name, None, found.group(1) if found else line)
 
-    def leave(self, seconds=30):
-        self.process.stop(seconds)
+    def ask_to_leave(self):
+        if self.running():
+            self.process.child.send_signal(signal.SIGTERM)
 
 
 def start(env, broker, kind, group, topic, name, work_ms=0):

@@ -12,9 +12,9 @@ SECONDS_MAX = 120
 ORACLE = False
 
 PARTITIONS = 8
-CLASSIC = ["python-range", "confluent-range", "kcat-range", "java-range", "weir-range"]
-CONSUMER = ["confluent-consumer", "java-consumer", "weir-quic", "weir-tcp"]
-ALONE = ["python-cooperative", "confluent-cooperative", "java-cooperative", "weir-cooperative"]
+CLASSIC = ["python-range", "confluent-range", "kcat-range", "java-range", "cli-range"]
+CONSUMER = ["confluent-consumer", "java-consumer", "cli-consumer", "weir-tcp"]
+ALONE = ["python-cooperative", "confluent-cooperative", "java-cooperative", "cli-cooperative"]
 TOPIC = "shared"
 
 

@@ -36,6 +36,8 @@ def run(env):
         memory = broker.process.memory_bytes()
         kept = wait_until("a snapshot to pass", lambda: kept_records(broker), 30, every=0.5)
         check(kept <= KEPT_RECORDS_MAX, f"{OFFSETS_TOPIC} keeps {kept} records")
+        described = broker.cli_json("topic", "describe", OFFSETS_TOPIC)
+        size = sum(row["bytes"] for row in described["partitions"])
         broker.kill9()
         broker.start()
         seconds = read_again(env, broker, count)
@@ -45,8 +47,9 @@ def run(env):
         folder = folder_bytes(broker.data)
     return (
         f"{count} commits in {told['seconds']:.1f} s ({count / told['seconds']:.0f} a second, "
-        f"{cpu:.1f} CPU s, memory {memory / 1e6:.0f} MB) leave {kept} records in "
-        f"{OFFSETS_TOPIC}, the data folder {folder / 1e6:.0f} MB; after kill -9 the first answer "
+        f"{cpu:.1f} CPU s, memory {memory / 1e6:.0f} MB) leave {kept} records, "
+        f"{size / 1e6:.1f} MB, in {OFFSETS_TOPIC}, the data folder with files that are to be used "
+        f"again has {folder / 1e6:.0f} MB; after kill -9 the first answer "
         f"after {broker.first_answer_seconds:.2f} s, all offsets after {seconds:.2f} s"
     )
 

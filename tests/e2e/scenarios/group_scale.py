@@ -21,9 +21,9 @@ CONFIG = {
     "group.consumer.heartbeat.interval.ms": HEARTBEAT_MS,
     "group.min.session.timeout.ms": 1000,
 }
-# Assignments come at most one a second, so a crowd costs a few epochs and no more: those that
-# pour in, and those whose silence ends within a heartbeat's interval of another's.
-RESTART_EPOCHS_MAX = 3 + HEARTBEAT_MS // 1000
+# Assignments come at most one a second, and who died together is missed together, so a crowd that
+# is killed and comes back costs a few epochs and no more.
+RESTART_EPOCHS_MAX = 3
 # A member has connections of its own; groups share some, as in a program with several consumers.
 GROUPS_A_CONNECTION = 20
 
