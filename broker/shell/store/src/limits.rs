@@ -84,6 +84,10 @@ pub const REWRITE_BACKLOG_BATCHES_MAX: u64 = 1_000_000;
 /// Rolled lane files the rewriter takes at once.
 pub const REWRITE_INPUTS_MAX: usize = 4;
 
+/// Bytes of one partition that shall lie together in history: the rewriter takes a further lane
+/// file only while its partitions have less than this on average.
+pub const REWRITE_RUN_BYTES: u64 = 4 * 1024 * 1024;
+
 /// A history file with less than this share of live bytes is rewritten, in percent.
 pub const REWRITE_ALIVE_PERCENT_MIN: u64 = 70;
 

@@ -13,7 +13,7 @@ use crate::kv::{Kv, KvError};
 use crate::layout::{FileHeader, FileRole, piece_at, piece_data};
 use crate::limits::{
     REWRITE_ALIVE_PERCENT_MIN, REWRITE_INPUTS_MAX, REWRITE_ROOM_BYTES_MIN, REWRITE_ROOM_PERCENT,
-    WRITER_CACHE_BYTES,
+    REWRITE_RUN_BYTES, WRITER_CACHE_BYTES,
 };
 use crate::publish::Output;
 use crate::read::{Located, check_batches, located};
@@ -72,6 +72,8 @@ struct Job {
     room_bytes: u64,
     /// For each partition: the last commit that was flushed when its batches were collected.
     seen: BTreeMap<StorePartition, u64>,
+    /// Room for what one step sorts, used again by the next.
+    sorted: Vec<u8>,
 }
 
 /// A batch on its way, and the file it lies in.
@@ -120,6 +122,10 @@ impl Rewriter {
         }
         core.sweep()?;
         if !sorting {
+            if let Some(job) = &mut self.job {
+                // It may take long before it goes on.
+                job.sorted = Vec::new();
+            }
             return Ok(RewriteStep::Idle);
         }
         if self.job.is_none() {
@@ -190,10 +196,17 @@ impl Rewriter {
             info.live_bytes.saturating_mul(100)
                 < info.bytes.saturating_mul(REWRITE_ALIVE_PERCENT_MIN)
         };
+        let mut lane_bytes = 0u64;
+        let lane_bytes_wanted = lane_bytes_wanted(core);
         let lanes = files
             .iter()
             .filter(|(_, info)| info.row.role == FileRole::Lane)
-            .take(REWRITE_INPUTS_MAX);
+            .take(REWRITE_INPUTS_MAX)
+            .take_while(|(_, info)| {
+                let before = lane_bytes;
+                lane_bytes += info.live_bytes;
+                before == 0 || before < lane_bytes_wanted
+            });
         let history = files
             .iter()
             .filter(|(_, info)| info.row.role == FileRole::History && mostly_dead(info))
@@ -236,8 +249,17 @@ impl Rewriter {
             outputs: Vec::new(),
             room_bytes,
             seen: BTreeMap::new(),
+            sorted: Vec::new(),
         }))
     }
+}
+
+/// How many bytes of lane files are worth being sorted together: each step goes through all of
+/// them for its share of the partitions, so that more than long runs need is read for nothing.
+fn lane_bytes_wanted(core: &Core) -> u64 {
+    let book = core.book();
+    let waiting = book.parts.values().filter(|part| !part.slots.is_empty());
+    REWRITE_RUN_BYTES.saturating_mul(waiting.count() as u64)
 }
 
 /// Bytes on the disk that sorted batches of so many bytes may take.
@@ -255,22 +277,17 @@ impl Job {
             return Ok(false);
         };
         let next = (last.partition, last.located.meta.next_offset());
-        let bytes = copy_out(core, &self.inputs, &sources)?;
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        let mut rest = bytes.as_slice();
-        for same in sources.chunk_by(|a, b| a.partition == b.partition) {
-            let len: usize = same
-                .iter()
-                .map(|s| s.located.meta.size_bytes as usize)
-                .sum();
-            let (mine, later) = rest.split_at(len);
-            rest = later;
-            groups.push(Group {
-                partition: same.first().map_or(StorePartition(0), |s| s.partition),
-                batches: same.iter().map(|s| HistoryBatch::of(&s.located)).collect(),
-                bytes: mine,
-            });
-        }
+        copy_out(core, &self.inputs, &sources, &mut self.sorted)?;
+        let len = self.sorted.len() as u64;
+        self.write_groups(core, &sources)?;
+        self.room_bytes = self.room_bytes.saturating_sub(room_for(len));
+        Counters::add(&core.counters.rewritten_bytes, len);
+        self.at = next;
+        Ok(true)
+    }
+
+    /// Writes the sorted bytes of `sources` to the file that is being written, or to a new one.
+    fn write_groups(&mut self, core: &Core, sources: &[Source]) -> Result<(), StepError> {
         let full = self
             .writer
             .as_ref()
@@ -286,13 +303,25 @@ impl Job {
             let (id, row) = self.writing.insert(core.next_history_file());
             self.writer = Some(core.new_history_file(*id, row)?);
         }
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut rest = self.sorted.as_slice();
+        for same in sources.chunk_by(|a, b| a.partition == b.partition) {
+            let len: usize = same
+                .iter()
+                .map(|s| s.located.meta.size_bytes as usize)
+                .sum();
+            let (mine, later) = rest.split_at(len);
+            rest = later;
+            groups.push(Group {
+                partition: same.first().map_or(StorePartition(0), |s| s.partition),
+                batches: same.iter().map(|s| HistoryBatch::of(&s.located)).collect(),
+                bytes: mine,
+            });
+        }
         if let Some(writer) = self.writer.as_mut() {
             writer.add(&groups)?;
         }
-        self.room_bytes = self.room_bytes.saturating_sub(room_for(bytes.len() as u64));
-        Counters::add(&core.counters.rewritten_bytes, bytes.len() as u64);
-        self.at = next;
-        Ok(true)
+        Ok(())
     }
 
     fn finish_file(&mut self) -> Result<(), KvError> {
@@ -446,13 +475,14 @@ struct Fragment {
     to: usize,
 }
 
-/// Copies batches out of their files, each value read once, in the order of `sources`; checks
-/// every batch.
+/// Copies batches out of their files into `out`, each value read once, in the order of `sources`;
+/// checks every batch.
 fn copy_out(
     core: &Core,
     inputs: &BTreeMap<u32, FileRow>,
     sources: &[Source],
-) -> Result<Vec<u8>, StepError> {
+    out: &mut Vec<u8>,
+) -> Result<(), StepError> {
     let mut fragments: BTreeMap<u32, Vec<Fragment>> = BTreeMap::new();
     let mut total = 0usize;
     for source in sources {
@@ -480,14 +510,15 @@ fn copy_out(
             left -= len;
         }
     }
-    let mut out = vec![0; total];
+    // The fragments cover all of it, so that nothing is left of the step before.
+    out.resize(total, 0);
     for (file, mut mine) in fragments {
         mine.sort_unstable_by_key(|fragment| (fragment.key, fragment.from));
         let row = inputs.get(&file).copied();
         let copied = row
             .ok_or_else(|| KvError::damaged("no such input"))
             .and_then(|row| core.files.lease(file, &row))
-            .and_then(|lease| copy_fragments(&lease.kv, &mine, &mut out));
+            .and_then(|lease| copy_fragments(&lease.kv, &mine, out));
         copied.map_err(|error| StepError {
             input: Some(file),
             error,
@@ -502,7 +533,7 @@ fn copy_out(
             error: KvError::damaged(error.to_string()),
         })?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn copy_fragments(kv: &Kv, fragments: &[Fragment], out: &mut [u8]) -> Result<(), KvError> {
