@@ -53,8 +53,12 @@ pub const HISTORY_FILE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
 /// Default budget for all caches of the store, in bytes: redb's, open history files', tails'.
 pub const CACHE_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 
-/// redb's cache of one active lane, in bytes; half of it buffers a commit, which must fit.
-pub const LANE_CACHE_BYTES: usize = 24 * 1024 * 1024;
+/// redb's cache of one active lane, in bytes; half of it buffers a commit, which must fit. The
+/// smaller it is, the sooner a page's memory is used again, while the processor still has it.
+pub const LANE_CACHE_BYTES: usize = 10 * 1024 * 1024;
+
+/// redb's cache of a lane file that is repaired at the start, in bytes.
+pub const REPAIR_CACHE_BYTES: usize = 24 * 1024 * 1024;
 
 /// redb's cache of a file that is only read, in bytes; it holds branch pages, not data.
 pub const READ_CACHE_BYTES: usize = 1024 * 1024;

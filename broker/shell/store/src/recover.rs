@@ -17,7 +17,7 @@ use crate::files::OpenFile;
 use crate::kv::KvError;
 use crate::lane::{self, LaneContents, OpenedLane, open_rolled};
 use crate::layout::FileRole;
-use crate::limits::{LANE_CACHE_BYTES, READ_CACHE_BYTES};
+use crate::limits::REPAIR_CACHE_BYTES;
 use crate::rows::FileRow;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -229,7 +229,7 @@ fn read_lanes(
         .filter(|(_, row)| row.role == FileRole::Lane)
         .map(|(id, row)| (*id, *row))
         .collect();
-    let cache_bytes = LANE_CACHE_BYTES.max(READ_CACHE_BYTES);
+    let cache_bytes = REPAIR_CACHE_BYTES;
     let open_one = |id: u32, row: &FileRow| (id, open_rolled(disk, store, id, row, cache_bytes));
     let mut lanes = Lanes::default();
     for outcome in open_lanes(&files, &open_one) {
