@@ -17,13 +17,12 @@ use weir_types::{ErrorCode, PartitionIndex, TopicId};
 use weir_wire::{
     Response, Text,
     messages::{
-        OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-        OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
-        OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition,
-        OffsetDeleteResponseTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
-        OffsetFetchRequestTopics, OffsetFetchResponse, OffsetFetchResponseGroup,
-        OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
-        OffsetFetchResponseTopics,
+        OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
+        OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetDeleteRequest,
+        OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+        OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+        OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+        OffsetFetchResponseTopic, OffsetFetchResponseTopics,
     },
 };
 
@@ -76,25 +75,20 @@ impl Front {
         };
         let mut offsets = Vec::new();
         for (place, topic) in request.topics.iter().enumerate() {
-            let known = readable(call, &topic.name, topic.topic_id);
-            let mut partitions = Vec::with_capacity(topic.partitions.len());
-            for (at, wanted) in topic.partitions.iter().enumerate() {
-                let index = wanted.partition_index;
-                let checked = known
-                    .clone()
-                    .and_then(|known| known.with(call.image, index));
-                if let Ok(known) = &checked {
-                    join.asked.push((place, at));
-                    offsets.push(commit(known, wanted));
-                }
-                partitions.push(OffsetCommitResponsePartition {
-                    partition_index: index,
-                    error_code: checked.err().unwrap_or(ErrorCode::None),
-                });
-            }
-            join.response
-                .topics
-                .push(committed_topic(topic, partitions));
+            let wanted = topic.partitions.iter().map(|wanted| wanted.partition_index);
+            let rows = look_at(call, &topic.name, topic.topic_id, wanted, |at, known| {
+                join.asked.push((place, at));
+                offsets.push(commit(known, &topic.partitions[at]));
+            });
+            let row = |(partition_index, error_code)| OffsetCommitResponsePartition {
+                partition_index,
+                error_code,
+            };
+            join.response.topics.push(OffsetCommitResponseTopic {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partitions: rows.into_iter().map(row).collect(),
+            });
         }
         if offsets.is_empty() {
             return Plan::answer(join.response);
@@ -156,25 +150,19 @@ impl Front {
         };
         let mut forgotten = Vec::new();
         for (place, topic) in request.topics.iter().enumerate() {
-            let known = readable(call, &topic.name, TopicId::ZERO);
-            let mut partitions = Vec::with_capacity(topic.partitions.len());
-            for (at, wanted) in topic.partitions.iter().enumerate() {
-                let index = wanted.partition_index;
-                let checked = known
-                    .clone()
-                    .and_then(|known| known.with(call.image, index));
-                if let Ok(known) = &checked {
-                    join.asked.push((place, at));
-                    forgotten.push((known.name.clone(), index));
-                }
-                partitions.push(OffsetDeleteResponsePartition {
-                    partition_index: index,
-                    error_code: checked.err().unwrap_or(ErrorCode::None),
-                });
-            }
+            let wanted = topic.partitions.iter().map(|wanted| wanted.partition_index);
+            let rows = look_at(call, &topic.name, TopicId::ZERO, wanted, |at, known| {
+                join.asked.push((place, at));
+                let index = topic.partitions[at].partition_index;
+                forgotten.push((known.name.clone(), index));
+            });
+            let row = |(partition_index, error_code)| OffsetDeleteResponsePartition {
+                partition_index,
+                error_code,
+            };
             join.response.topics.push(OffsetDeleteResponseTopic {
                 name: topic.name.clone(),
-                partitions,
+                partitions: rows.into_iter().map(row).collect(),
             });
         }
         let delete = OffsetDelete {
@@ -195,34 +183,48 @@ struct Known {
     id: TopicId,
 }
 
-impl Known {
-    /// The same, if it has that partition.
-    fn with(self, image: &Image, index: PartitionIndex) -> Result<Self, ErrorCode> {
-        let topic = image.topic(self.id);
-        let there = topic.is_some_and(|topic| topic.partition(index).is_some());
-        let missing = ErrorCode::UnknownTopicOrPartition;
-        if there { Ok(self) } else { Err(missing) }
-    }
+/// Looks at the partitions that a request names of one topic: those that are there and may be read
+/// go to `take` with their places, and each one's error is told.
+fn look_at(
+    call: &Call<'_>,
+    name: &Text,
+    id: TopicId,
+    wanted: impl Iterator<Item = PartitionIndex>,
+    mut take: impl FnMut(usize, &Known),
+) -> Vec<(PartitionIndex, ErrorCode)> {
+    let known = readable(call, name, id);
+    let look = |(at, index): (usize, PartitionIndex)| {
+        let error = match &known {
+            Err(error) => *error,
+            Ok(known) => {
+                let topic = call.image.topic(known.id);
+                if topic.is_some_and(|topic| topic.partition(index).is_some()) {
+                    take(at, known);
+                    ErrorCode::None
+                } else {
+                    ErrorCode::UnknownTopicOrPartition
+                }
+            }
+        };
+        (index, error)
+    };
+    wanted.enumerate().map(look).collect()
 }
 
 /// The topic of that name, or of that id where it has no name.
 fn readable(call: &Call<'_>, name: &Text, id: TopicId) -> Result<Known, ErrorCode> {
     let by_id = name.is_empty() && id != TopicId::ZERO;
     let topic = if by_id {
-        call.image.topic(id).ok_or(ErrorCode::UnknownTopicId)?
+        Some(call.image.topic(id).ok_or(ErrorCode::UnknownTopicId)?)
     } else {
-        if !call.context.may(Operation::Read, Resource::Topic(name)) {
-            return Err(ErrorCode::TopicAuthorizationFailed);
-        }
-        let topic = call.image.topic_named(name);
-        topic.ok_or(ErrorCode::UnknownTopicOrPartition)?
+        call.image.topic_named(name)
     };
-    if !call
-        .context
-        .may(Operation::Read, Resource::Topic(&topic.name))
-    {
+    // Who may not read a topic is not told whether it is there.
+    let named = topic.map_or(name.as_str(), |topic| &topic.name);
+    if !call.context.may(Operation::Read, Resource::Topic(named)) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
+    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     Ok(Known {
         name: topic.name.clone(),
         id: topic.id,
@@ -237,17 +239,6 @@ fn commit(topic: &Known, wanted: &OffsetCommitRequestPartition) -> CommitPartiti
         offset: wanted.committed_offset,
         leader_epoch: wanted.committed_leader_epoch,
         metadata: maybe_name(wanted.committed_metadata.as_ref()),
-    }
-}
-
-fn committed_topic(
-    topic: &OffsetCommitRequestTopic,
-    partitions: Vec<OffsetCommitResponsePartition>,
-) -> OffsetCommitResponseTopic {
-    OffsetCommitResponseTopic {
-        name: topic.name.clone(),
-        topic_id: topic.topic_id,
-        partitions,
     }
 }
 
