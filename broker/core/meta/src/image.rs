@@ -10,6 +10,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::cmp::Ordering;
 use weir_types::{BrokerId, LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 
 /// Where clients reach a broker over one of its listeners.
@@ -137,6 +138,32 @@ impl Image {
         self.names
             .range::<str, _>((Bound::Included(from), Bound::Unbounded))
             .filter_map(|(_, id)| self.topics.get(id))
+    }
+
+    /// The topics that differ from an older image, as they were and as they are; which have not
+    /// changed costs one look at each.
+    pub fn topics_since<'a>(
+        &'a self,
+        old: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<Topic>>, Option<&'a Arc<Topic>>)> {
+        let mut before = old.topics.iter().peekable();
+        let mut after = self.topics.iter().peekable();
+        core::iter::from_fn(move || {
+            loop {
+                let order = match (before.peek(), after.peek()) {
+                    (None, None) => return None,
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some((one, _)), Some((other, _))) => one.cmp(other),
+                };
+                let was = before.next_if(|_| order.is_le()).map(|(_, topic)| topic);
+                let is = after.next_if(|_| order.is_ge()).map(|(_, topic)| topic);
+                match (was, is) {
+                    (Some(was), Some(is)) if Arc::ptr_eq(was, is) => {}
+                    pair => return Some(pair),
+                }
+            }
+        })
     }
 
     /// How many topics there are.

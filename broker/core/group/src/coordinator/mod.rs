@@ -103,7 +103,7 @@ impl Coordinator {
                 self.request(now, id, request, &mut out, &mut unresolved);
             }
             GroupEvent::Topics(topics) => {
-                if !topics.names().eq(self.topics.names()) {
+                if !self.patterns.is_empty() && !topics.names().eq(self.topics.names()) {
                     unresolved.extend(self.patterns.keys().cloned());
                 }
                 self.topics = topics;

@@ -209,7 +209,7 @@ impl Node {
             fetch.check_parked(*key, self);
         }
         self.held.check();
-        self.coordinators.check();
+        self.coordinators.check(&self.image);
     }
 
     fn ask(&mut self, now: Now, id: RequestId, seen: u64, ask: Ask, effects: &mut Vec<Effect>) {

@@ -27,7 +27,7 @@ use alloc::{
 use weir_group::{
     Coordinator, GroupEffect, GroupEvent, GroupRecord, Reply, TopicTable, WriteId, encode,
 };
-use weir_meta::name::CONSUMER_OFFSETS;
+use weir_meta::{Image, name::CONSUMER_OFFSETS};
 use weir_replica::{AppendRules, Outcome};
 use weir_types::{
     Batch, ErrorCode, Now, Offset, Tick,
@@ -39,10 +39,8 @@ use weir_wire::build::{BatchBuilder, Stamp};
 #[derive(Debug, Default)]
 pub(super) struct Coordinators {
     rooms: BTreeMap<PartitionKey, Room>,
-    /// The topics as the coordinators know them.
+    /// The topics of the image, as the coordinators know them.
     topics: Arc<TopicTable>,
-    /// `topics` lags behind the image; no coordinator works with it.
-    topics_stale: bool,
     calls: BTreeMap<RequestId, calls::Call>,
     /// Which part of which call a coordinator was asked for.
     asked: BTreeMap<weir_group::RequestId, (RequestId, usize)>,
@@ -107,7 +105,17 @@ impl Coordinators {
     }
 
     /// Checks that what waits and what is asked for agree.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self, image: &Image) {
+        let names = image.topics().map(|topic| &topic.name);
+        assert!(
+            self.topics.names().eq(names),
+            "I-NODE-17: coordinators know the topics of the image"
+        );
+        for topic in image.topics() {
+            let known = self.topics.by_id(topic.id).map(|info| info.partitions);
+            let partitions = i32::try_from(topic.partitions.len()).ok();
+            assert_eq!(known, partitions, "I-NODE-17: and their partitions");
+        }
         for (id, part) in self.asked.values() {
             let call = self.calls.get(id);
             let call = call.expect("I-NODE-14: what is asked for belongs to a call");
