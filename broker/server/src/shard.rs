@@ -277,7 +277,18 @@ fn tell(notice: &Notice) {
             tracing::error!(
                 partition = partition.index.0,
                 reason,
-                "the consumer groups of a partition of `__consumer_offsets` cannot be read"
+                "the consumer groups of a partition of `__consumer_offsets` cannot be read; \
+                 that is tried again, at least once a minute"
+            );
+        }
+        Notice::GroupsLoaded {
+            partition,
+            failures,
+        } => {
+            tracing::info!(
+                partition = partition.index.0,
+                failures,
+                "the consumer groups of a partition of `__consumer_offsets` are read after all"
             );
         }
         Notice::DiskFailed {

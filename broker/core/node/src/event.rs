@@ -88,13 +88,20 @@ pub enum Notice {
         /// Why, in one sentence.
         reason: String,
     },
-    /// The groups of a partition cannot be loaded; it answers with errors until the broker starts
-    /// again.
+    /// The groups of a partition cannot be loaded; it answers with errors and tries again, ever
+    /// more seldom, without a further word until that succeeds.
     GroupsDamaged {
         /// Which.
         partition: PartitionKey,
         /// Why, in one sentence.
         reason: String,
+    },
+    /// The groups of a partition are loaded after all.
+    GroupsLoaded {
+        /// Which.
+        partition: PartitionKey,
+        /// How many attempts had failed.
+        failures: u32,
     },
     /// The disk failed under a partition. What was not flushed is gone and was answered with an
     /// error.

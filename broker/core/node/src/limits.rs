@@ -51,6 +51,10 @@ pub const GROUP_LOAD_READ_BYTES_MAX: usize = 1024 * 1024;
 /// milliseconds.
 pub const GROUP_RETRY_MS: u64 = 1_000;
 
+/// How long a coordinator whose groups could not be read waits at most before it tries again, in
+/// milliseconds; it begins with [`GROUP_RETRY_MS`] and doubles.
+pub const GROUP_RETRY_MS_MAX: u64 = 60_000;
+
 /// The longest a watch of a group may wait, in milliseconds.
 pub const WATCH_WAIT_MS_MAX: u64 = 5 * 60 * 1000;
 
@@ -64,9 +68,9 @@ pub const FOLLOW_WAIT_MS_MIN: i32 = 1_000;
 /// The most events that one answer about the history of groups tells.
 pub const HISTORY_EVENTS_MAX: usize = 1_000;
 
-/// The most causes, moves and members that stood still which one answer to a watch tells, in all;
-/// one event is told however many it has.
-pub const EVENT_ROWS_MAX: usize = 100_000;
+/// The most causes, moves and members that stood still which one answer about the history of
+/// groups tells, in all; one event is told however many it has.
+pub const EVENT_ROWS_MAX: usize = 20_000;
 
 /// How long a watch waits while there is no coordinator at all, in milliseconds.
 pub const WATCH_NOBODY_MS: u64 = 1_000;

@@ -5,6 +5,7 @@ mod broker;
 
 use broker::{Broker, client};
 use expect_test::{Expect, expect};
+use weir_node::Notice;
 use weir_types::{ErrorCode, Offset, PartitionIndex};
 use weir_wire::{Response, Text, messages::*};
 
@@ -574,6 +575,34 @@ fn clients_use_groups_and_admins_delete_them() {
         GROUP_ID_NOT_FOUND
         GROUP_ID_NOT_FOUND"#]],
     );
+}
+
+#[test]
+fn a_coordinator_that_cannot_read_its_groups_tries_again_ever_more_seldom() {
+    let mut broker = broker();
+    let done = committed(broker.ask(7, commit(-1, "", 0, 5)));
+    assert_eq!(done, ErrorCode::None);
+    broker.broken_reads = true;
+    broker.restart();
+    for _ in 0..100 {
+        same(&offsets(&mut broker), &expect!["COORDINATOR_NOT_AVAILABLE"]);
+        broker.pass(5_000);
+    }
+    assert!(
+        matches!(broker.notices[..], [Notice::GroupsDamaged { .. }]),
+        "people are told once: {:?}",
+        broker.notices
+    );
+    broker.broken_reads = false;
+    broker.pass(60_000);
+    same(&offsets(&mut broker), &expect!["orders/0 5 note"]);
+    // After 1, 2, 4, 8, 16, 32 seconds and then each minute, in 500 seconds.
+    let [_, Notice::GroupsLoaded { failures, .. }] = broker.notices[..] else {
+        panic!("{:?}", broker.notices);
+    };
+    assert!((10..=14).contains(&failures), "{failures} attempts");
+    let done = committed(broker.ask(7, commit(-1, "", 0, 6)));
+    assert_eq!(done, ErrorCode::None);
 }
 
 #[test]

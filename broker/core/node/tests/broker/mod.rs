@@ -15,7 +15,7 @@ use weir_meta::{
     decide,
 };
 use weir_node::{
-    Answer, Effect, Event, Node, NodeConfig, RequestId,
+    Answer, Effect, Event, Node, NodeConfig, Notice, RequestId,
     front::{Call, Context, Finish, Front, FrontConfig, Join, Plan},
     validate::Inflate,
 };
@@ -64,6 +64,9 @@ pub(crate) struct Broker {
     stuck: Option<Vec<(ShardId, LogEvent)>>,
     /// Reads alone are as if it were stuck.
     slow_reads: bool,
+    /// Reads fail; then there is something to be noticed.
+    pub(crate) broken_reads: bool,
+    pub(crate) notices: Vec<Notice>,
     answers: BTreeMap<RequestId, Answer>,
     next_request: u64,
     random: u8,
@@ -125,6 +128,8 @@ impl Broker {
             opened: BTreeMap::new(),
             stuck: None,
             slow_reads: false,
+            broken_reads: false,
+            notices: Vec::new(),
             answers: BTreeMap::new(),
             next_request: 0,
             random: 0,
@@ -370,9 +375,33 @@ impl Broker {
                         }
                     }
                 }
+                Effect::Notice(
+                    notice @ (Notice::GroupsDamaged { .. } | Notice::GroupsLoaded { .. }),
+                ) => {
+                    self.notices.push(notice);
+                }
                 Effect::Notice(notice) => panic!("{notice:?}"),
             }
         }
+    }
+
+    fn read(
+        &self,
+        partition: StorePartition,
+        from: Offset,
+        below: Offset,
+    ) -> Result<Vec<StoredBatch>, ReadError> {
+        if self.broken_reads {
+            return Err(ReadError::Disk {
+                reason: "it is out for a walk".to_string(),
+            });
+        }
+        let batches = self.logs[&partition].batches.iter();
+        let batches = batches.filter(|b| {
+            let header = b.header();
+            header.next_offset() > from && header.base_offset < below
+        });
+        Ok(batches.cloned().map(StoredBatch::Cached).collect())
     }
 
     fn log(&mut self, command: LogCommand) -> Vec<LogEvent> {
@@ -413,12 +442,7 @@ impl Broker {
                 below,
                 ..
             } => {
-                let batches = self.logs[&partition].batches.iter();
-                let batches = batches.filter(|b| {
-                    let header = b.header();
-                    header.next_offset() > from && header.base_offset < below
-                });
-                let batches = Ok(batches.cloned().map(StoredBatch::Cached).collect());
+                let batches = self.read(partition, from, below);
                 vec![LogEvent::ReadDone { token, batches }]
             }
             LogCommand::FindTime {

@@ -4,7 +4,7 @@
 use super::{super::Node, Room, State};
 use crate::{
     event::{Effect, Notice},
-    limits::{GROUP_LOAD_READ_BYTES_MAX, GROUP_RETRY_MS},
+    limits::{GROUP_LOAD_READ_BYTES_MAX, GROUP_RETRY_MS, GROUP_RETRY_MS_MAX},
     request::PartitionKey,
 };
 use alloc::{
@@ -50,8 +50,13 @@ impl Node {
 
     /// Begins to read where that was put off.
     pub(super) fn load_if_due(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
-        let waits = self.loading(key).is_some_and(|l| l.token.is_none());
-        if waits {
+        let room = self.coordinators.rooms.get(&key);
+        let is_due = match room.map(|room| &room.state) {
+            Some(State::Loading(loading)) => loading.token.is_none(),
+            Some(State::Damaged) => self.prepare_to_load(key),
+            Some(State::Active(_)) | None => false,
+        };
+        if is_due {
             self.load_on(now, key, effects);
         }
     }
@@ -66,7 +71,10 @@ impl Node {
             end: open.replica.log_end(),
             token: None,
         };
+        let failures = self.coordinators.rooms.get(&key);
+        let failures = failures.map_or(0, |room| room.failures);
         let room = Room {
+            failures,
             state: State::Loading(loading),
             // Every question of an earlier time was answered, so numbers may begin anew.
             next_write: WriteId(0),
@@ -126,7 +134,7 @@ impl Node {
                 .and_then(|batches| loading.take(&batches));
             match taken {
                 Ok(()) => self.load_on(now, key, effects),
-                Err(reason) => self.groups_damaged(key, reason, effects),
+                Err(reason) => self.groups_damaged(now, key, reason, effects),
             }
         }
         None
@@ -158,17 +166,39 @@ impl Node {
         let coordinator =
             Coordinator::start(config, groups, topics, room.next_write, now, &mut given);
         room.state = State::Active(Box::new(coordinator));
+        let failures = core::mem::take(&mut room.failures);
+        if failures > 0 {
+            effects.push(Effect::Notice(Notice::GroupsLoaded {
+                partition: key,
+                failures,
+            }));
+        }
         self.carry_out_groups(now, key, given, effects);
     }
 
-    fn groups_damaged(&mut self, key: PartitionKey, reason: String, effects: &mut Vec<Effect>) {
-        if let Some(room) = self.coordinators.rooms.get_mut(&key) {
-            room.state = State::Damaged;
+    /// What could not be read may be readable later: a disk recovers, a file is put back.
+    fn groups_damaged(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        reason: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(room) = self.coordinators.rooms.get_mut(&key) else {
+            return;
+        };
+        room.state = State::Damaged;
+        room.failures = room.failures.saturating_add(1);
+        let doubled = GROUP_RETRY_MS << (room.failures - 1).min(16);
+        let is_first = room.failures == 1;
+        let at = now.tick + doubled.min(GROUP_RETRY_MS_MAX);
+        self.coordinators.wake(key, Some(at));
+        if is_first {
+            effects.push(Effect::Notice(Notice::GroupsDamaged {
+                partition: key,
+                reason,
+            }));
         }
-        effects.push(Effect::Notice(Notice::GroupsDamaged {
-            partition: key,
-            reason,
-        }));
     }
 }
 

@@ -65,6 +65,8 @@ struct Room {
     /// Once everything below the first is replicated, the log may start at the second.
     start_moves: Option<(Offset, Offset)>,
     wake_at: Option<Tick>,
+    /// How often in a row its groups could not be read.
+    failures: u32,
 }
 
 /// What a coordinator is doing.
@@ -74,7 +76,7 @@ enum State {
     Loading(loading::Loading),
     /// It works.
     Active(Box<Coordinator>),
-    /// Its groups cannot be read.
+    /// Its groups could not be read; it tries again at its time.
     Damaged,
 }
 
