@@ -55,6 +55,14 @@ pub struct HistoryEvent {
     pub still_ms: Vec<(Name, u64)>,
 }
 
+impl HistoryEvent {
+    /// How many causes, moves and members it names, itself included: how large it is, about.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        1 + self.causes.len() + self.moved.len() + self.still_ms.len()
+    }
+}
+
 /// One cause of a rebalance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {

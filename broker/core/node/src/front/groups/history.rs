@@ -13,7 +13,7 @@ use crate::{
         Call, Context, Front, Part, Plan,
         join::{Join, Kind, misfit},
     },
-    limits::HISTORY_EVENTS_MAX,
+    limits::{EVENT_ROWS_MAX, HISTORY_EVENTS_MAX},
     request::{Answer, Ask, HistoryAsk, HistoryPart, HistoryPlace, ToldEvent, shard_of},
 };
 use alloc::{
@@ -140,8 +140,14 @@ impl HistoryJoin {
         if self.newest_first {
             self.events.reverse();
         }
-        let more = self.events.len() > self.events_max;
-        self.events.truncate(self.events_max);
+        let mut rows = 0;
+        let fits = self.events.iter().take_while(|told| {
+            rows += told.event.rows();
+            rows <= EVENT_ROWS_MAX
+        });
+        let most = fits.count().max(1).min(self.events_max);
+        let more = self.events.len() > most;
+        self.events.truncate(most);
         let is_first = self.until.is_none();
         let until = self.until.unwrap_or(self.places);
         let last = self.events.last();

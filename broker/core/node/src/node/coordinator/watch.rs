@@ -279,8 +279,7 @@ impl<'a> Look<'a> {
         let events = self.events.iter();
         events.scan(TimestampMs(i64::MIN), |at, (_, event)| {
             *at = event.at.max(*at);
-            let rows = event.causes.len() + event.moved.len() + event.still_ms.len();
-            Some((*at, rows + 1))
+            Some((*at, event.rows()))
         })
     }
 
