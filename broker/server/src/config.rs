@@ -178,6 +178,7 @@ pub(crate) fn groups(settings: &Settings) -> Result<GroupConfig, ConfigError> {
         offset_metadata_bytes_max: size(settings.number("offset.metadata.max.bytes")),
         offsets_retention_ms: minutes.saturating_mul(60_000),
         offsets_check_interval_ms: ms(settings.number("offsets.retention.check.interval.ms")),
+        ..GroupConfig::default()
     })
 }
 

@@ -1,6 +1,8 @@
 //! The settings of groups, under Kafka's names; plain values, validated by whoever reads them
 //! from a file.
 
+use crate::limits::SNAPSHOT_RECORDS_MIN;
+
 /// Which way running groups may change their protocol (`group.consumer.migration.policy`,
 /// KIP-848).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,19 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_check_interval_ms: u64,
+    /// The least number of records since the last snapshot before another is worth its while.
+    pub snapshot_records_min: u64,
+    /// Seeded faults; none in a broker.
+    pub mutants: Mutants,
+}
+
+/// Faults the simulator seeds to prove that it would see them; all off in a broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mutants {
+    /// Take commits of members that were fenced.
+    pub take_zombies: bool,
+    /// Leave one committed offset of each group out of snapshots.
+    pub forget_in_snapshots: bool,
 }
 
 impl Default for GroupConfig {
@@ -72,6 +87,8 @@ impl Default for GroupConfig {
             offset_metadata_bytes_max: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_check_interval_ms: 600_000,
+            snapshot_records_min: SNAPSHOT_RECORDS_MIN,
+            mutants: Mutants::default(),
         }
     }
 }

@@ -102,6 +102,37 @@ impl Desk<'_> {
         }
     }
 
+    /// The members that the history knows of: nothing if it does not name them all.
+    pub(crate) fn members_told(&self) -> Option<BTreeSet<Name>> {
+        let Some((_, last)) = self.group()?.history.last_key_value() else {
+            return Some(BTreeSet::new());
+        };
+        let all = u32::try_from(last.members_after.len()) == Ok(last.members_after_count);
+        all.then(|| last.members_after.iter().cloned().collect())
+    }
+
+    /// Notes that the coordinator came up anew. A rebalance that was under way was not written
+    /// down: this one begins with the members that the last one ended with.
+    pub(crate) fn note_restored(&mut self) {
+        let mut before = self.shares();
+        let told = self.members_told();
+        let told = told.unwrap_or_else(|| before.keys().cloned().collect());
+        let joined: Vec<Name> = before
+            .keys()
+            .filter(|member| !told.contains(*member))
+            .cloned()
+            .collect();
+        before.retain(|member, _| told.contains(member));
+        for member in told {
+            before.entry(member).or_default();
+        }
+        self.live.notebook = Some(Notebook::new(self.now, before));
+        self.note(CauseKind::CoordinatorMoved, None, None);
+        for member in &joined {
+            self.note(CauseKind::Joined, Some(member), None);
+        }
+    }
+
     /// Who has what at this moment.
     pub(crate) fn shares(&self) -> Shares {
         if let Some(classic) = &self.live.classic {

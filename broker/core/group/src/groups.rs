@@ -4,7 +4,7 @@
 use crate::{
     Group, GroupRecord, HistoryEvent, Kind, Name,
     group::ConsumerGroup,
-    limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR, SNAPSHOT_RECORDS_MIN},
+    limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 use weir_types::Offset;
@@ -132,11 +132,11 @@ impl Groups {
         }
     }
 
-    /// Whether the records since the last snapshot are worth another: many, and many times what
-    /// a snapshot would hold.
+    /// Whether the records since the last snapshot are worth another: `records_min` at least, and
+    /// many times what a snapshot would hold.
     #[must_use]
-    pub fn wants_snapshot(&self) -> bool {
-        self.since_snapshot >= SNAPSHOT_RECORDS_MIN
+    pub fn wants_snapshot(&self, records_min: u64) -> bool {
+        self.since_snapshot >= records_min
             && self.since_snapshot >= self.records_count().saturating_mul(SNAPSHOT_GROWTH_FACTOR)
     }
 

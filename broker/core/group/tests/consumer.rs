@@ -539,3 +539,33 @@ fn who_died_together_costs_one_epoch() {
             c epoch 3 Stable has t:0,1,2,3 gives none wants t:0,1,2,3
     "#]]);
 }
+
+#[test]
+fn a_rebalance_that_a_restart_cuts_short_begins_with_the_members_of_the_last_one() {
+    check(expect![[r#"
+        hb g a
+          a: epoch 1 t:0,1,2,3
+        at 2000
+        hb g b
+          b: epoch 2 none
+        at 3000
+        restart
+        hb g a epoch=1 own=t:0,1,2,3
+          a: epoch 1 t:0,1
+        hb g a epoch=1 own=t:0,1
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 t:2,3
+        history g
+          #1 at 0 for 0 ms, epoch 1: 0 Joined a
+             [] -> [a]
+             t-0: - -> a
+             t-1: - -> a
+             t-2: - -> a
+             t-3: - -> a
+          #2 at 3000 for 0 ms, epoch 2: 3000 CoordinatorMoved, 3000 Joined b
+             [a] -> [a b]
+             t-2: a -> b
+             t-3: a -> b
+    "#]]);
+}

@@ -54,4 +54,6 @@ pub struct Mutants {
     pub answer_early: bool,
     /// Take every sequence number of idempotent producers.
     pub forget_sequences: bool,
+    /// Acknowledge commits of offsets before they are replicated.
+    pub ack_commits_early: bool,
 }

@@ -10,7 +10,7 @@ use crate::{
     RequestId, TopicTable, WriteId,
     classic::ClassicGroup,
     desk::{Desk, Out, Patterns},
-    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_MIN},
+    limits::SNAPSHOT_GROUPS_PER_STEP,
     live::{Live, Session},
 };
 use alloc::{
@@ -59,6 +59,7 @@ impl Coordinator {
         effects: &mut Vec<GroupEffect>,
     ) -> Self {
         let expire_at = now.tick + config.offsets_check_interval_ms;
+        let snapshot_check = config.snapshot_records_min;
         let mut coordinator = Self {
             config,
             topics,
@@ -71,7 +72,7 @@ impl Coordinator {
             expire_at,
             expire_after: None,
             snapshot: None,
-            snapshot_check: SNAPSHOT_RECORDS_MIN,
+            snapshot_check,
             wake_at: None,
         };
         let mut out = coordinator.out();
@@ -421,8 +422,8 @@ fn restore(desk: &mut Desk<'_>) {
             members
         }
     };
-    if members > 0 {
-        desk.note(CauseKind::CoordinatorMoved, None, None);
+    if members > 0 || desk.members_told().is_some_and(|told| !told.is_empty()) {
+        desk.note_restored();
         if let Some(consumer) = desk.consumer()
             && !consumer.waits_for_patterns(desk.patterns)
             && desk.topics_hash() != consumer.meta.topics_hash

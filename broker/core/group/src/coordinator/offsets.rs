@@ -15,7 +15,10 @@ use weir_types::{ErrorCode, Now, PartitionIndex, TimestampMs, TopicId};
 impl Desk<'_> {
     /// OffsetCommit. Any offset may be committed, also one that goes back: a reset is a commit.
     pub(crate) fn commit(&mut self, request: RequestId, commit: &OffsetCommit) {
-        if let Err(error) = self.may_commit(commit) {
+        let zombies = self.config.mutants.take_zombies;
+        if let Err(error) = self.may_commit(commit)
+            && !zombies
+        {
             let each = |part: &CommitPartition| (part.topic.clone(), part.partition, error);
             let reply = Reply::Committed(commit.offsets.iter().map(each).collect());
             self.answer(request, reply);

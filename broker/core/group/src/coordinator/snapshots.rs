@@ -6,7 +6,7 @@
 use super::Coordinator;
 use crate::{
     GroupEffect, GroupRecord, Name, WriteId,
-    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_MIN, SNAPSHOT_RECORDS_PER_WRITE},
+    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_PER_WRITE},
 };
 use alloc::vec::Vec;
 
@@ -37,11 +37,12 @@ impl Coordinator {
         if self.snapshot.is_some() || since < self.snapshot_check {
             return;
         }
-        if self.groups.wants_snapshot() {
-            self.snapshot_check = SNAPSHOT_RECORDS_MIN;
+        let records_min = self.config.snapshot_records_min;
+        if self.groups.wants_snapshot(records_min) {
+            self.snapshot_check = records_min;
             self.begin_snapshot();
         } else {
-            self.snapshot_check = since + SNAPSHOT_RECORDS_MIN;
+            self.snapshot_check = since + records_min;
         }
     }
 
@@ -65,7 +66,12 @@ impl Coordinator {
             .groups
             .ids_after(progress.after.as_ref(), SNAPSHOT_GROUPS_PER_STEP);
         for id in &ids {
+            let mut forget = self.config.mutants.forget_in_snapshots;
             for record in self.groups.snapshot_of(id) {
+                if forget && matches!(record, GroupRecord::Offset { .. }) {
+                    forget = false;
+                    continue;
+                }
                 self.groups.apply(&record);
                 records.push(record);
                 if records.len() >= SNAPSHOT_RECORDS_PER_WRITE {

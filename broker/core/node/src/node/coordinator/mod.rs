@@ -261,7 +261,9 @@ impl Node {
                     after,
                     reply,
                 } => {
-                    let when = self.when_written(key, after);
+                    let early = self.config.mutants.ack_commits_early
+                        && matches!(reply, Reply::Committed(_));
+                    let when = self.when_written(key, after.filter(|_| !early));
                     self.group_reply(now, request, reply, when, effects);
                 }
                 GroupEffect::ResolvePattern { pattern } => patterns.push(pattern),
