@@ -184,7 +184,8 @@ fn summary(all: &[Outcome], begun: Instant) -> bool {
         .collect();
     println!(
         "{} seeds, {} broken: {} events, {} crashes, {} records acked, {} read, {} syncs, {} \
-         files of history published, {} simulated seconds, {:.1} s",
+         files of history published, {} commits of groups acked and {} refused, {} rebalances, \
+         {} simulated seconds, {:.1} s",
         all.len(),
         broken.len(),
         sum(|o| o.figures.events),
@@ -193,6 +194,9 @@ fn summary(all: &[Outcome], begun: Instant) -> bool {
         sum(|o| o.figures.read),
         sum(|o| o.figures.syncs),
         sum(|o| o.figures.rewrites),
+        sum(|o| o.figures.commits),
+        sum(|o| o.figures.refused),
+        sum(|o| o.figures.rebalances),
         sum(|o| o.figures.simulated_ms) / 1000,
         begun.elapsed().as_secs_f64()
     );

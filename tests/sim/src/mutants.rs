@@ -15,16 +15,28 @@ pub enum Mutant {
     ForgetStart,
     /// A history file is published and its inputs stay.
     PublishTwice,
+    /// The coordinator takes commits of members that were fenced.
+    ZombieMember,
+    /// The node acks a commit before the disk has it.
+    LostCommit,
+    /// A snapshot of a group leaves a committed offset out.
+    LostInSnapshot,
+    /// Members commit what they fetched before they have processed it.
+    PollSkip,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::SkipFlush,
         Self::AckEarly,
         Self::ForgetSequence,
         Self::ForgetStart,
         Self::PublishTwice,
+        Self::ZombieMember,
+        Self::LostCommit,
+        Self::LostInSnapshot,
+        Self::PollSkip,
     ];
 
     /// Its name.
@@ -36,6 +48,10 @@ impl Mutant {
             Self::ForgetSequence => "forget a sequence check",
             Self::ForgetStart => "forget a start",
             Self::PublishTwice => "publish history twice",
+            Self::ZombieMember => "zombie member",
+            Self::LostCommit => "lost committed offset",
+            Self::LostInSnapshot => "lost committed offset (by a snapshot)",
+            Self::PollSkip => "poll skip",
         }
     }
 
@@ -44,7 +60,7 @@ impl Mutant {
     pub const fn seeds_max(self) -> u64 {
         match self {
             Self::AckEarly => 2,
-            Self::SkipFlush | Self::ForgetSequence | Self::ForgetStart | Self::PublishTwice => 20,
+            _ => 20,
         }
     }
 }
@@ -71,6 +87,16 @@ impl Mutants {
         weir_node::Mutants {
             answer_early: self.on == Some(Mutant::AckEarly),
             forget_sequences: self.on == Some(Mutant::ForgetSequence),
+            ack_commits_early: self.on == Some(Mutant::LostCommit),
+        }
+    }
+
+    /// What the coordinators are told.
+    #[must_use]
+    pub fn groups(self) -> weir_group::Mutants {
+        weir_group::Mutants {
+            take_zombies: self.on == Some(Mutant::ZombieMember),
+            forget_in_snapshots: self.on == Some(Mutant::LostInSnapshot),
         }
     }
 
@@ -101,7 +127,33 @@ impl Mutants {
                 params.rewrite_ms_max = params.rewrite_ms_max.min(50);
                 params.lane_entries_max = params.lane_entries_max.min(50);
             }
+            Some(Mutant::ZombieMember) => shape_groups(params),
+            Some(Mutant::LostCommit) => {
+                shape_groups(params);
+                params.crash_every_ms = params.crash_every_ms.clamp(300, 1_000);
+                params.process_percent = 0;
+            }
+            Some(Mutant::LostInSnapshot) => {
+                shape_groups(params);
+                params.crash_every_ms = params.crash_every_ms.clamp(500, 2_000);
+                params.group_snapshot_records = 20;
+            }
+            Some(Mutant::PollSkip) => {
+                shape_groups(params);
+                params.commit_unprocessed = true;
+                params.member_process_percent = 10;
+            }
             Some(Mutant::AckEarly) | None => {}
         }
     }
+}
+
+/// A group whose members come and go.
+fn shape_groups(params: &mut Params) {
+    params.reuse_names = false;
+    params.groups = params.groups.max(1);
+    params.members_max = params.members_max.max(3);
+    params.member_every_ms = params.member_every_ms.clamp(300, 1_000);
+    params.member_session_ms = params.member_session_ms.min(400);
+    params.member_commit_ms_max = params.member_commit_ms_max.min(100);
 }

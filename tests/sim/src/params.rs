@@ -79,9 +79,66 @@ pub struct Params {
     pub producer_expiration_ms: u64,
     /// Of a hundred topics, so many keep the broker's time.
     pub log_append_time_percent: u64,
+    /// Consumer groups.
+    pub groups: u32,
+    /// The most members of a group.
+    pub members_max: u32,
+    /// Of a hundred times that a member starts, it speaks the consumer protocol so often.
+    pub member_consumer_percent: u64,
+    /// Of a hundred members, so many are static.
+    pub member_static_percent: u64,
+    /// Mean time between two things that happen to a member; 0: it only starts.
+    pub member_every_ms: u64,
+    /// The session timeout.
+    pub member_session_ms: u64,
+    /// How long members may take to give partitions up.
+    pub member_rebalance_ms: u64,
+    /// Of a hundred looks at what it fetched, a member processes something so often.
+    pub member_process_percent: u64,
+    /// The longest pause between two commits of a member.
+    pub member_commit_ms_max: u64,
+    /// Whether classic members keep their partitions while they join.
+    pub cooperative: bool,
+    /// `group.initial.rebalance.delay.ms`.
+    pub group_delay_ms: u64,
+    /// The least time between two target assignments.
+    pub group_interval_ms: u64,
+    /// Partitions of `__consumer_offsets`.
+    pub group_partitions: i32,
+    /// Records of groups that make another snapshot worth its while.
+    pub group_snapshot_records: u64,
+    /// A seeded fault: members commit what they fetched, processed or not.
+    pub commit_unprocessed: bool,
+    /// The longest pause between two looks of a client at its clock.
+    pub wake_ms_max: u64,
 }
 
 impl Params {
+    /// A world in which nothing goes wrong by itself.
+    #[must_use]
+    pub fn calm() -> Self {
+        Self {
+            shards: 2,
+            faults_ms: u64::MAX / 4,
+            cut_permille: 0,
+            late_frames: false,
+            crash_every_ms: 0,
+            process_percent: 0,
+            torn_percent: 0,
+            disk_fault_every_ms: 0,
+            disk_full: false,
+            jump_every_ms: 0,
+            proposal_lost_percent: 0,
+            reuse_names: false,
+            delay_ms_max: 5,
+            store_ms_max: 5,
+            rewrite_ms_max: 2_000,
+            lane_file_bytes: 2 * 1024 * 1024,
+            lane_entries_max: 2_000,
+            ..Self::draw(&mut Random::new(0))
+        }
+    }
+
     /// Draws a world.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
@@ -90,7 +147,7 @@ impl Params {
             if random.percent(percent) { value } else { 0 }
         };
         let large_records = random.percent(15);
-        Self {
+        let mut params = Self {
             shards: *random.pick(&[1, 1, 2, 3, 4]),
             lanes: random.between(1, 3) as usize,
             lane_file_bytes: random.magnitude(64 * 1024, 2 * 1024 * 1024),
@@ -131,6 +188,29 @@ impl Params {
             quorum_ms_max: random.magnitude(1, 100),
             producer_expiration_ms: sometimes(random, 15, 500, 4_000),
             log_append_time_percent: *random.pick(&[0, 30, 100]),
+            groups: 0,
+            members_max: random.between(1, 5) as u32,
+            member_consumer_percent: *random.pick(&[0, 50, 100]),
+            member_static_percent: *random.pick(&[0, 0, 50]),
+            member_every_ms: sometimes(random, 90, 300, 6_000),
+            member_session_ms: random.magnitude(300, 2_000),
+            member_rebalance_ms: random.magnitude(200, 2_000),
+            member_process_percent: random.between(20, 100),
+            member_commit_ms_max: random.magnitude(20, 1_000),
+            cooperative: random.percent(50),
+            group_delay_ms: *random.pick(&[0, 100, 500]),
+            group_interval_ms: *random.pick(&[0, 50, 500]),
+            group_partitions: random.between(1, 3) as i32,
+            group_snapshot_records: random.magnitude(20, 2_000),
+            commit_unprocessed: false,
+            wake_ms_max: 15,
+        };
+        // A rebalance must last longer than a heartbeat, or nobody hears of it in time.
+        params.member_rebalance_ms += params.member_session_ms;
+        if !params.reuse_names {
+            // Members by the classic protocol know topics by their names only.
+            params.groups = *random.pick(&[0, 1, 1, 1, 2]);
         }
+        params
     }
 }

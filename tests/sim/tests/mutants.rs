@@ -46,3 +46,19 @@ fn a_forgotten_start_is_seen() {
 fn history_published_twice_is_seen() {
     caught(Mutant::PublishTwice);
 }
+
+#[test]
+fn a_zombie_member_is_seen() {
+    caught(Mutant::ZombieMember);
+}
+
+#[test]
+fn a_lost_committed_offset_is_seen() {
+    caught(Mutant::LostCommit);
+    caught(Mutant::LostInSnapshot);
+}
+
+#[test]
+fn a_poll_skip_is_seen() {
+    caught(Mutant::PollSkip);
+}

@@ -1,15 +1,18 @@
 //! What the broker promises, one file a promise: the number by which ARCHITECTURE.md cites it and
 //! the check that can see it broken. Checks only look; they never change the world.
 
+pub mod commits;
 pub mod configs;
 pub mod corruption;
 pub mod duplicates;
 pub mod durability;
+pub mod history;
 pub mod liveness;
 pub mod loss;
 pub mod metadata;
 pub mod offsets;
 pub mod order;
+pub mod ownership;
 pub mod panics;
 pub mod polls;
 pub mod producer_ids;
@@ -17,9 +20,12 @@ pub mod producers;
 pub mod protocol;
 pub mod recovery;
 pub mod retention;
+pub mod settling;
+pub mod skips;
 pub mod starts;
 pub mod topics;
 pub mod watermarks;
+pub mod zombies;
 
 use crate::violation::Promise;
 
@@ -44,4 +50,10 @@ pub const ALL: &[&Promise] = &[
     &watermarks::PROMISE,
     &protocol::PROMISE,
     &panics::PROMISE,
+    &ownership::PROMISE,
+    &commits::PROMISE,
+    &zombies::PROMISE,
+    &skips::PROMISE,
+    &settling::PROMISE,
+    &history::PROMISE,
 ];

@@ -89,6 +89,10 @@ impl Directory {
             if topic.error_code != ErrorCode::None {
                 return protocol::unexpected(format!("metadata of {name}: {}", topic.error_code));
             }
+            if topic.is_internal {
+                // The broker made it, and nobody here reads it.
+                continue;
+            }
             let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
             listed.insert(topic.topic_id, (name.to_owned(), count));
         }

@@ -98,6 +98,14 @@ impl Link {
         }
     }
 
+    /// Gives the connection up.
+    pub fn close(&mut self, context: &mut Context<'_>) {
+        if self.is_up() {
+            context.acts.push(Act::Close);
+            self.down(context);
+        }
+    }
+
     fn down(&mut self, context: &mut Context<'_>) -> Change {
         let pause = context.random.between(1, RECONNECT_MS_MAX);
         self.state = State::Down {

@@ -5,11 +5,13 @@ pub mod admin;
 pub mod consumer;
 pub mod directory;
 pub mod link;
+pub mod member;
 pub mod producer;
 pub mod records;
+pub mod steward;
 
 use crate::{
-    oracle::{cluster::ClusterTruth, log::LogModel, truth::Truth},
+    oracle::{cluster::ClusterTruth, groups::GroupsTruth, log::LogModel, truth::Truth},
     params::Params,
     random::Random,
     violation::Checked,
@@ -75,12 +77,16 @@ pub struct Context<'a> {
     pub truth: &'a mut Truth,
     /// What all clients know of topics.
     pub cluster: &'a mut ClusterTruth,
+    /// What all members of groups know.
+    pub groups: &'a mut GroupsTruth,
     /// The world.
     pub params: &'a Params,
     /// What the log must be.
     pub log: &'a LogModel,
     /// The faults are over: finish what was begun, begin nothing.
     pub healing: bool,
+    /// What becomes of it, for the trace.
+    pub notes: Vec<String>,
     /// What it wants done, in order.
     pub acts: Vec<Act>,
 }

@@ -12,6 +12,7 @@ use crate::{
     violation::Checked,
 };
 use std::{collections::BTreeMap, sync::Arc};
+use weir_group::GroupConfig;
 use weir_meta::{StaticDefaults, TopicConfig};
 use weir_node::{Answer, Ask, Effect, Event, Node, NodeConfig, RequestId, request::Acks};
 use weir_store::{Crash, Disk, InlineStore, MetaLog, RewriteStep, StoreConfig};
@@ -115,6 +116,17 @@ impl World {
         }
         config.producer_check_interval_ms = 500;
         config.mutants = self.mutants.node();
+        let params = &self.params;
+        config.groups = GroupConfig {
+            initial_rebalance_delay_ms: params.group_delay_ms,
+            session_timeout_min_ms: 1,
+            consumer_session_timeout_ms: params.member_session_ms,
+            consumer_heartbeat_interval_ms: params.member_session_ms / 4,
+            assignment_interval_ms: params.group_interval_ms,
+            snapshot_records_min: params.group_snapshot_records,
+            mutants: self.mutants.groups(),
+            ..GroupConfig::default()
+        };
         config
     }
 

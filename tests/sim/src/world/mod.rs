@@ -14,7 +14,7 @@ use crate::{
     client::{Client, Context, Input, Sent},
     clock::Clock,
     mutants::Mutants,
-    oracle::{cluster::ClusterTruth, log::LogModel, truth::Truth},
+    oracle::{cluster::ClusterTruth, groups::GroupsTruth, log::LogModel, truth::Truth},
     params::Params,
     random::Random,
     trace::Trace,
@@ -56,8 +56,10 @@ enum Todo {
     Rewrite(u64),
     /// The quorum decides on a proposal.
     Agree(u64, u16, ProposalId, Vec<MetaRecord>),
-    /// The broker dies.
+    /// The broker dies, if things go wrong by themselves.
     Crash,
+    /// The broker dies because the caller said so.
+    Die,
     /// The broker starts.
     Start,
     /// The disk is told to fail.
@@ -85,6 +87,12 @@ pub struct Figures {
     pub syncs: u64,
     /// History files published.
     pub rewrites: u64,
+    /// Commits of group members acked.
+    pub commits: u64,
+    /// Commits of group members refused.
+    pub refused: u64,
+    /// Rebalances that the history of groups told.
+    pub rebalances: u64,
     /// Simulated milliseconds.
     pub simulated_ms: u64,
 }
@@ -106,6 +114,7 @@ pub struct World {
     clients: Vec<Seat>,
     truth: Truth,
     cluster: ClusterTruth,
+    groups: GroupsTruth,
     log: LogModel,
     agreed: Agreed,
     stage: Stage,
@@ -131,7 +140,26 @@ impl World {
         params.faults_ms = params.faults_ms.min(faults_ms_max);
         let mut trace = Trace::new(printing);
         trace.line(format_args!("seed {seed}: {params:?}"));
-        let mut world = Self {
+        let mut world = Self::bare(random, params, mutants, trace);
+        world.begin();
+        world
+    }
+
+    /// A world of these clients in which happens what the caller says, and no more.
+    #[must_use]
+    pub fn staged(params: Params, clients: Vec<Box<dyn Client>>) -> Self {
+        let random = Random::new(1);
+        let mut world = Self::bare(random, params, Mutants::NONE, Trace::new(false));
+        for client in clients {
+            let random = world.random.fork();
+            world.seat(client, random);
+        }
+        world.clock.after(0, Todo::Start);
+        world
+    }
+
+    fn bare(random: Random, params: Params, mutants: Mutants, trace: Trace) -> Self {
+        Self {
             clock: Clock::default(),
             disk: MemDisk::new(),
             broker: None,
@@ -141,6 +169,7 @@ impl World {
             clients: Vec::new(),
             truth: Truth::new(params.producer_expiration_ms > 0),
             cluster: ClusterTruth::default(),
+            groups: GroupsTruth::default(),
             log: LogModel::default(),
             agreed: Agreed::default(),
             stage: Stage::Faults,
@@ -149,9 +178,23 @@ impl World {
             trace,
             params,
             mutants,
-        };
-        world.begin();
-        world
+        }
+    }
+
+    /// Lets the broker die at that tick; it starts again within half a second.
+    pub fn crash_at(&mut self, tick: u64) {
+        self.clock.at(tick, Todo::Die);
+    }
+
+    /// Lets everything happen up to that tick.
+    ///
+    /// # Errors
+    /// The first broken promise.
+    pub fn run_until(&mut self, tick: u64) -> Checked {
+        while self.clock.tick() < tick {
+            self.step()?;
+        }
+        Ok(())
     }
 
     /// Lets everything happen until the end.
@@ -160,15 +203,19 @@ impl World {
     /// The first broken promise.
     pub fn run(&mut self) -> Checked {
         while self.stage != Stage::Over {
-            let todo = self
-                .clock
-                .advance()
-                .expect("there is always something to do");
-            self.trace.set_now(self.clock.now());
-            self.figures.events += 1;
-            self.happen(todo)?;
+            self.step()?;
         }
         self.last_look()
+    }
+
+    fn step(&mut self) -> Checked {
+        let todo = self
+            .clock
+            .advance()
+            .expect("there is always something to do");
+        self.trace.set_now(self.clock.now());
+        self.figures.events += 1;
+        self.happen(todo)
     }
 
     /// The trace so far.
@@ -184,6 +231,9 @@ impl World {
             acked: self.truth.acked,
             read: self.truth.read,
             syncs: self.disk.counts().syncs,
+            commits: self.groups.commits,
+            refused: self.groups.refused,
+            rebalances: self.groups.rebalances,
             simulated_ms: self.clock.tick(),
             ..self.figures
         }
@@ -192,7 +242,8 @@ impl World {
     fn happen(&mut self, todo: Todo) -> Checked {
         match todo {
             Todo::ClientWake(index) => {
-                let pause = self.clients[index].random.between(1, 15);
+                let pause = self.params.wake_ms_max;
+                let pause = self.clients[index].random.between(1, pause);
                 self.clock.after(pause, Todo::ClientWake(index));
                 self.step_client(index, Input::Wake)
             }
@@ -233,6 +284,10 @@ impl World {
             | Todo::Read(_)
             | Todo::Rewrite(_) => Ok(()),
             Todo::Crash => self.scheduled_crash(),
+            Todo::Die => {
+                self.crash();
+                Ok(())
+            }
             Todo::Start => self.start(),
             Todo::DiskFault => self.disk_fault(),
             Todo::DiskFull(full) => self.disk_full(full),
@@ -253,13 +308,19 @@ impl World {
             random: &mut seat.random,
             truth: &mut self.truth,
             cluster: &mut self.cluster,
+            groups: &mut self.groups,
             params: &self.params,
             log: &self.log,
             healing: self.stage != Stage::Faults,
+            notes: Vec::new(),
             acts: Vec::new(),
         };
         seat.client.input(&mut context, input)?;
-        for act in context.acts {
+        let (acts, notes) = (context.acts, context.notes);
+        for note in notes {
+            self.trace.line(format_args!("{note}"));
+        }
+        for act in acts {
             self.act(index, act);
         }
         Ok(())

@@ -67,7 +67,8 @@ impl World {
     pub(super) fn session_opens(&mut self, id: ConnId, client: &Arc<str>) {
         let mut config = FrontConfig::new(self.params.shards, super::quorum::BROKER);
         config.auto_create_topics = false;
-        let role = if &**client == "admin" {
+        config.offsets_partitions = self.params.group_partitions;
+        let role = if &**client == "admin" || client.starts_with("steward") {
             Role::Admin
         } else {
             Role::Client

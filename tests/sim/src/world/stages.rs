@@ -3,13 +3,16 @@
 
 use super::{Seat, Todo, World};
 use crate::{
-    checks::liveness,
+    checks::{liveness, settling},
     client::{
         Client,
         admin::Admin,
         consumer::Consumer,
+        member::{GroupPlan, Life, Member},
         producer::{Kind, Producer},
+        steward::Steward,
     },
+    random::Random,
     violation::Checked,
 };
 use weir_store::Crash;
@@ -62,9 +65,12 @@ impl World {
         for client in clients {
             self.seat(client, random.fork());
         }
+        for index in 0..params.groups {
+            self.seat_group(&format!("group-{index}"), &mut random);
+        }
         self.clock.after(0, Todo::Start);
         self.clock.after(params.faults_ms, Todo::Stage);
-        let first = |random: &mut crate::random::Random, every: u64| random.between(1, 2 * every);
+        let first = |random: &mut Random, every: u64| random.between(1, 2 * every);
         for (every, todo) in [
             (params.crash_every_ms, Todo::Crash),
             (params.disk_fault_every_ms, Todo::DiskFault),
@@ -80,7 +86,39 @@ impl World {
         }
     }
 
-    fn seat(&mut self, client: Box<dyn Client>, random: crate::random::Random) {
+    /// A group of members that read the first topics, and who looks after it.
+    fn seat_group(&mut self, group: &str, random: &mut Random) {
+        let params = self.params.clone();
+        let topics: Vec<String> = (0..params.topics).map(|n| format!("first-{n}")).collect();
+        self.groups.group(group).reads(&topics);
+        let plan = GroupPlan {
+            group: group.to_owned(),
+            topics,
+            cooperative: params.cooperative,
+            session_ms: params.member_session_ms,
+            rebalance_ms: params.member_rebalance_ms,
+            process_percent: params.member_process_percent,
+            commit_ms_max: params.member_commit_ms_max,
+            commit_unprocessed: params.commit_unprocessed,
+        };
+        for index in 0..random.between(1, params.members_max.into()) {
+            let life = Life::Random {
+                consumer_percent: params.member_consumer_percent,
+                every_ms: params.member_every_ms,
+                freeze_ms_max: 3 * params.member_session_ms,
+                at: random.between(0, 1_000),
+            };
+            let name = format!("{group}-member-{index}");
+            let is_static = random.percent(params.member_static_percent);
+            let member = Member::new(&name, plan.clone(), is_static, life);
+            self.seat(Box::new(member), random.fork());
+        }
+        let name = format!("steward-{group}");
+        let steward = Steward::new(&name, group, &plan.topics);
+        self.seat(Box::new(steward), random.fork());
+    }
+
+    pub(super) fn seat(&mut self, client: Box<dyn Client>, random: Random) {
         self.clients.push(Seat {
             name: client.name().into(),
             client,
@@ -117,6 +155,7 @@ impl World {
             }
             Stage::Mend { before } | Stage::Audit { before } => {
                 if now >= before {
+                    settling::settled(&self.groups.unsettled(&self.cluster))?;
                     liveness::finished(&self.waiting())?;
                 }
                 self.clock.after(50, Todo::Stage);
@@ -133,6 +172,7 @@ impl World {
             .iter()
             .filter_map(|seat| seat.client.waiting_for(&self.cluster))
             .collect();
+        waiting.extend(self.groups.unsettled(&self.cluster));
         if self.broker.is_none() {
             waiting.push("the broker is down".to_owned());
         }
@@ -174,6 +214,7 @@ impl World {
                 self.truth.finally(part.key, part.start.0, part.flushed.0)?;
             }
         }
+        self.groups.finally(&self.cluster, &self.log)?;
         if let Some(broker) = &self.broker {
             self.cluster.image(broker.image())?;
             let offline = broker.offline();
