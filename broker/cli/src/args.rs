@@ -2,7 +2,7 @@
 //! stand in its own file.
 
 use crate::connect::ConnectArgs;
-use crate::{bench, certs, cluster, consume, produce, quickstart, serve, store, topic};
+use crate::{bench, certs, cluster, consume, group, produce, quickstart, serve, store, topic};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Produce(produce::ProduceArgs),
     /// Read records and print them
     Consume(consume::ConsumeArgs),
+    /// Look at consumer groups, move their offsets, delete them
+    Group(group::GroupArgs),
     /// Measure a broker, this or any other that speaks Kafka's protocol
     Bench(bench::BenchArgs),
     /// Look at the cluster

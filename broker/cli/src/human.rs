@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use weir_client::TopicPartition;
 
 /// `1,234,567`.
@@ -81,6 +83,15 @@ pub(crate) fn duration(took: Duration) -> String {
     } else {
         format!("{} min {} s", took.as_secs() / 60, took.as_secs() % 60)
     }
+}
+
+/// `2026-01-31T08:00:00.123Z`, of milliseconds since 1970.
+pub(crate) fn time(ms: i64) -> String {
+    let nanos = i128::from(ms) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| ms.to_string())
 }
 
 /// `orders 0-2,5; refunds 1`.
@@ -173,6 +184,13 @@ mod tests {
         assert_eq!(of(&[("orders", 3)]), "orders 3");
         let many = [("b", 7), ("a", 0), ("a", 1), ("a", 2), ("a", 5), ("b", 8)];
         assert_eq!(of(&many), "a 0-2,5; b 7-8");
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+        assert_eq!(time(i64::MAX), i64::MAX.to_string());
     }
 
     #[test]

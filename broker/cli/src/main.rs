@@ -110,6 +110,7 @@ async fn dispatch(cli: Cli, interrupt: Interrupt) -> Outcome {
                 Command::Topic(args) => topic::run(args, &interrupt).await,
                 Command::Produce(args) => produce::run(args, interrupt).await,
                 Command::Consume(args) => consume::run(args, verbose, interrupt).await,
+                Command::Group(args) => group::run(args, &interrupt).await,
                 Command::Bench(args) => bench::run(args, interrupt).await,
                 Command::Cluster(args) => cluster::run(args, &interrupt).await,
                 Command::Store(args) => store::run(args),

@@ -8,6 +8,13 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+impl Span {
+    /// In milliseconds, as timestamps count.
+    pub(crate) fn millis(self) -> i64 {
+        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
 impl std::str::FromStr for Span {
     type Err = Failure;
 
@@ -47,7 +54,7 @@ mod tests {
             ("2h", 7_200_000),
             ("7d", 604_800_000),
         ] {
-            assert_eq!(text.parse::<Span>().unwrap().0.as_millis(), ms, "{text}");
+            assert_eq!(text.parse::<Span>().unwrap().millis(), ms, "{text}");
         }
     }
 

@@ -150,6 +150,7 @@ fn the_examples_of_the_help_work() {
         "topic",
         "produce",
         "consume",
+        "group",
         "cluster",
         "certs",
         "completions",
@@ -179,6 +180,17 @@ fn the_examples_of_the_help_work() {
                 let args = ["produce", "orders", "-p", partition, "-K", ":"];
                 broker.weir_with(&args, orders.as_bytes()).good();
             }
+        }
+        if page == "group" {
+            let args = [
+                "consume",
+                "orders",
+                "-g",
+                "billing",
+                "--from-beginning",
+                "-e",
+            ];
+            broker.weir(&args).good();
         }
         let help = place.weir([page, "--help"]).good().text();
         let examples = examples(&help);
@@ -242,6 +254,16 @@ fn every_subcommand_explains_itself() {
         "topic delete-records",
         "produce",
         "consume",
+        "group",
+        "group list",
+        "group describe",
+        "group lag",
+        "group history",
+        "group watch",
+        "group reset-offsets",
+        "group skip",
+        "group remove-member",
+        "group delete",
         "bench",
         "bench produce",
         "bench consume",

@@ -4,86 +4,8 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Stdio};
-use support::{Broker, Place};
-
-/// Rebalances at once, so that no test waits for more members.
-const QUICK: [&str; 4] = [
-    "--set",
-    "group.initial.rebalance.delay.ms=0",
-    "--set",
-    "group.consumer.assignment.interval.ms=0",
-];
-
-/// A topic of so many partitions with the lines 0 to `count - 1` in it.
-fn fill(broker: &Broker<'_>, topic: &str, partitions: &str, count: usize) {
-    broker
-        .weir(&["topic", "create", topic, "--partitions", partitions])
-        .good();
-    let lines: String = (0..count).map(|n| format!("{n}\n")).collect();
-    broker
-        .weir_with(&["produce", topic], lines.as_bytes())
-        .good();
-}
-
-/// A member that runs beside the test.
-struct Member {
-    child: Child,
-    /// Nothing once its reader has left.
-    out: Option<BufReader<ChildStdout>>,
-    err: BufReader<ChildStderr>,
-}
-
-impl Member {
-    fn start(broker: &Broker<'_>, args: &[&str]) -> Self {
-        let mut child = broker
-            .command(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self {
-            out: child.stdout.take().map(BufReader::new),
-            err: BufReader::new(child.stderr.take().unwrap()),
-            child,
-        }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.out.as_mut().unwrap().read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Reads what it says until a line holds this.
-    fn until(&mut self, what: &str) -> String {
-        let mut line = String::new();
-        while self.err.read_line(&mut line).unwrap() > 0 {
-            if line.contains(what) {
-                return line;
-            }
-            line.clear();
-        }
-        panic!("it ended and never said `{what}`");
-    }
-
-    #[cfg(unix)]
-    fn interrupt(mut self) -> (i32, String) {
-        support::signal("-INT", self.child.id());
-        let mut rest = String::new();
-        self.out.take().unwrap().read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap_or(-1), rest)
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::Place;
+use support::members::{Member, QUICK, fill};
 
 #[test]
 fn a_group_goes_on_behind_what_was_printed() {
@@ -203,6 +125,42 @@ fn members_share_and_take_over() {
     let rest = read(&mut first);
     assert_eq!(rest, BTreeSet::from(["4".to_owned(), "5".to_owned()]));
     assert_eq!(first.interrupt(), (0, String::new()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_member_that_was_away_for_too_long_says_so_and_comes_back() {
+    let place = Place::new();
+    let quick = [
+        "--set",
+        "group.consumer.heartbeat.interval.ms=100",
+        "--set",
+        "group.consumer.session.timeout.ms=1000",
+    ];
+    let broker = place.serve(&[&QUICK[..], &quick].concat());
+    fill(&broker, "t", "1", 3);
+    let args = ["consume", "t", "-g", "g", "--from-beginning", "-v"];
+    let mut member = Member::start(&broker, &args);
+    member.until("weir: got t 0");
+    let first = [member.line(), member.line(), member.line()];
+    assert_eq!(first, ["0", "1", "2"]);
+    support::signal("-STOP", member.child.id());
+    let state = || {
+        let page = broker.weir(&["group", "describe", "g", "--json"]).good();
+        page.json()[0]["state"].clone()
+    };
+    while state() != "Empty" {}
+    support::signal("-CONT", member.child.id());
+    member.until("weir: lost, as others may have them by now, t 0 (0 partitions now)");
+    member.until("weir: got t 0");
+    // What was not committed in time is read again; nothing is left out.
+    broker.weir_with(&["produce", "t"], b"3\n").good();
+    let mut line = member.line();
+    while line != "3" {
+        assert!(first.contains(&line), "{line}");
+        line = member.line();
+    }
+    assert_eq!(member.interrupt(), (0, String::new()));
 }
 
 #[test]

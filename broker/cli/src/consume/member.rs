@@ -32,6 +32,9 @@ use weir_client::{
 /// How often written records are committed unless told otherwise.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Changes of the share between two looks at them; each poll makes a few at most.
+const CHANGES_MAX: usize = 1024;
+
 /// The flags that only count with `--group`.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "As a member of a consumer group")]
@@ -125,7 +128,7 @@ pub(super) async fn run(
     let looking = waiting::saying("the broker's answer", looking);
     interrupt.or(looking).await?;
     let ledger = Shelf::default();
-    let (told, changes) = mpsc::unbounded_channel();
+    let (told, changes) = mpsc::channel(CHANGES_MAX);
     let commits = args.member.commits();
     let ear = Ear {
         ledger: ledger.clone(),
@@ -311,13 +314,16 @@ enum Change {
 struct Ear {
     ledger: Shelf,
     commits: Option<Commits>,
-    told: mpsc::UnboundedSender<Change>,
+    told: mpsc::Sender<Change>,
 }
 
 impl Ear {
     fn tell(&self, change: Change) {
         // Nobody listens any more once the command is ending.
-        let _ = self.told.send(change);
+        if let Err(mpsc::error::TrySendError::Full(change)) = self.told.try_send(change) {
+            let failure = Failure::failed(format!("the share changed too often: {change:?}"));
+            self.ledger.lock().failed.get_or_insert(failure);
+        }
     }
 }
 
@@ -363,7 +369,7 @@ struct Reading<'a> {
     group: &'a str,
     printer: Printer,
     ledger: Shelf,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: mpsc::Receiver<Change>,
     /// Records that may still be printed.
     left: u64,
     /// Where the partitions ended when they came, if that is where to end.

@@ -1,10 +1,20 @@
 //! What coordinators and members refuse, in words that say what to do. Only words; nothing is
-//! asked of a broker.
+//! asked of a broker but which groups there are.
 
 use crate::failure::{Exit, Failure};
 use crate::human;
-use weir_client::{BrokerError, ConsumeError, ErrorCode, GroupError};
+use weir_client::{AdminError, BrokerError, Client, ConsumeError, ErrorCode, GroupError};
 use weir_client::{RequestError, TopicPartition};
+use weir_types::text::nearest;
+
+/// An administrative error about this group.
+pub(crate) fn admin(error: &AdminError, group: &str) -> Failure {
+    match error {
+        AdminError::Broker(error) => coordinator(error, group),
+        AdminError::Request(error @ RequestError::Unsupported { .. }) => unsupported(error),
+        other => Failure::from(other.clone()),
+    }
+}
 
 /// What the coordinator of a group answered.
 pub(crate) fn coordinator(error: &BrokerError, group: &str) -> Failure {
@@ -116,4 +126,16 @@ fn advice(code: ErrorCode, group: &str) -> Option<String> {
         _ => return None,
     };
     Some(text)
+}
+
+/// That there is no such group, with the one that was probably meant.
+pub(crate) async fn unknown(client: &Client, group: &str) -> Failure {
+    let text = format!("there is no group `{}`", human::name(group));
+    let failure = Failure::new(Exit::Refused, text);
+    // Only a hint: where the list cannot be had, the failure says enough without.
+    let listed = client.admin().list_groups().await.unwrap_or_default();
+    match nearest(group, listed.iter().map(|listed| listed.group.as_str())) {
+        Some(near) => failure.advise(format!("did you mean `{}`?", human::name(near))),
+        None => failure.advise("`weir group list` shows those there are"),
+    }
 }

@@ -7,6 +7,8 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub(crate) mod members;
+
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -86,6 +86,9 @@ pub struct GroupMember {
     pub target: Option<BTreeSet<TopicPartition>>,
 }
 
+/// How the reason for removing a member begins (KIP-800).
+const REMOVED_BY_HAND: &str = "member was removed by an admin";
+
 type EachGroup<T> = BTreeMap<String, Result<T, AdminError>>;
 type EachPartition = BTreeMap<TopicPartition, Result<(), AdminError>>;
 
@@ -223,7 +226,9 @@ impl Admin {
         check(result.error_code, None)
     }
 
-    /// Removes a member of a group of the classic protocol (KIP-345); it joins again if it lives.
+    /// Removes a member of a group (KIP-345); it joins again if it lives. By the classic protocol of
+    /// every broker; members of the consumer protocol are taken out by those that offer it, as Weir
+    /// does.
     ///
     /// # Errors
     /// [`AdminError`]; `UNKNOWN_MEMBER_ID` where there is no such member.
@@ -233,6 +238,11 @@ impl Admin {
         member_id: &str,
         reason: &str,
     ) -> Result<(), AdminError> {
+        // What Kafka's tools say, so that a coordinator can tell it from a member that leaves.
+        let reason = match reason {
+            "" => String::from(REMOVED_BY_HAND),
+            reason => format!("{REMOVED_BY_HAND}: {reason}"),
+        };
         let build = |version| {
             let mut request = LeaveGroupRequest {
                 group_id: Text::from(group),
@@ -244,7 +254,7 @@ impl Admin {
                 request.members = vec![MemberIdentity {
                     member_id: Text::from(member_id),
                     group_instance_id: None,
-                    reason: Some(Text::from(reason)),
+                    reason: Some(Text::from(reason.as_str())),
                 }];
             }
             request

@@ -7,6 +7,7 @@ mod cluster;
 mod configs;
 mod groups;
 mod history;
+mod lag;
 pub(crate) mod offsets;
 mod topics;
 mod watch;
@@ -20,6 +21,10 @@ pub use configs::{
 };
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use history::{GroupCause, GroupChange, GroupMove, GroupStill, HistoryPage, HistoryQuery};
+pub use lag::{
+    GroupLag, GroupTopicLag, LagFilter, LagHistory, LagHistoryQuery, LagOwner, LagReport,
+    LagSeries, PartitionLag, TopicTraffic, TrafficSeries,
+};
 pub use offsets::{EpochEnd, FoundOffset, OffsetSpec};
 pub use topics::{
     CreatedTopic, NewTopic, PartitionDescription, TopicDescription, TopicListing, TopicRef,

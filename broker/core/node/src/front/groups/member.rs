@@ -33,6 +33,9 @@ use weir_wire::{
     },
 };
 
+/// How the reason begins that Kafka's tools give for a member they remove (KIP-800).
+const REMOVED_BY_HAND: &str = "member was removed by an admin";
+
 impl Front {
     pub(in super::super) fn join_group(
         &self,
@@ -119,9 +122,13 @@ impl Front {
             });
             leaving.collect()
         };
-        // A member leaves alone and by its id; who names several, or one by its instance, is a
-        // person's tool.
-        let alone = members.len() == 1 && members.iter().all(|m| !m.member_id.is_empty());
+        let is_tool = |member: &LeavingMember| {
+            let reason = member.reason.as_deref().unwrap_or_default();
+            member.member_id.is_empty() || reason.starts_with(REMOVED_BY_HAND)
+        };
+        // A member leaves alone and by its id; who names several, or one by its instance, or gives
+        // the reason that Kafka's and our own tools give (KIP-800), is a person's tool.
+        let alone = members.len() == 1 && !members.iter().any(is_tool);
         let leave = LeaveGroup {
             group: name(&request.group_id),
             members,

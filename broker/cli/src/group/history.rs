@@ -1,0 +1,269 @@
+//! `weir group history`: every rebalance, when it came, why, and what it cost. Tells what the
+//! coordinator has kept and works nothing out.
+
+use super::period::PeriodArgs;
+use super::{live, refusal};
+use crate::args::JsonArg;
+use crate::failure::Outcome;
+use crate::table::Table;
+use crate::{human, output};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use weir_client::Client;
+use weir_client::admin::{GroupCause, GroupCauseKind, GroupChange, HistoryQuery};
+
+/// `weir group history`.
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArgs {
+    /// Of which groups [default: all]
+    #[arg(value_name = "GROUP")]
+    groups: Vec<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+    /// Only the newest N
+    #[arg(long, short = 'n', value_name = "N")]
+    max: Option<usize>,
+    /// Also every cause, every move of partitions and everybody who stood still
+    #[arg(long)]
+    details: bool,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// Runs the command.
+pub(super) async fn run(client: &Client, args: HistoryArgs) -> Outcome {
+    let changes = read(client, &args).await?;
+    if changes.is_empty() {
+        for group in &args.groups {
+            // Tells of a misspelt name; a group without members may have no history.
+            live::described(client, group).await?;
+        }
+    }
+    if args.json.json {
+        return output::json(&changes.iter().map(to_json).collect::<Vec<_>>());
+    }
+    if changes.is_empty() {
+        eprintln!("weir: there was no rebalance");
+        return Ok(());
+    }
+    if args.details {
+        for change in &changes {
+            output::line(line(change))?;
+            for detail in details(change) {
+                output::line(format_args!("    {detail}"))?;
+            }
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "TIME",
+        "GROUP",
+        "EPOCH",
+        "MEMBERS",
+        "MOVED",
+        "TOOK",
+        "STOOD STILL",
+        "CAUSE",
+    ]);
+    for change in &changes {
+        table.row([
+            human::time(change.time.0),
+            human::name(&change.group),
+            change.epoch.to_string(),
+            members(change),
+            change.partitions_moved.to_string(),
+            took(change),
+            still(change),
+            cause(change),
+        ]);
+    }
+    output::table(&table)
+}
+
+/// Oldest first.
+async fn read(client: &Client, args: &HistoryArgs) -> Outcome<Vec<GroupChange>> {
+    let (from, to) = args.period.bounds()?;
+    let max = args.max.unwrap_or(usize::MAX);
+    let mut query = HistoryQuery {
+        groups: args.groups.clone(),
+        from,
+        to,
+        newest_first: true,
+        max_events: args.max.and_then(|max| i32::try_from(max).ok()),
+        cursor: None,
+    };
+    let mut changes = Vec::new();
+    while changes.len() < max {
+        let group = args.groups.first().map_or("", String::as_str);
+        let page = client.admin().group_history(&query).await;
+        let page = page.map_err(|error| refusal::admin(&error, group))?;
+        changes.extend(page.changes);
+        match page.next {
+            // A cursor that stands still would never end.
+            Some(next) if Some(&next) != query.cursor.as_ref() => query.cursor = Some(next),
+            _ => break,
+        }
+    }
+    changes.truncate(max);
+    changes.reverse();
+    Ok(changes)
+}
+
+/// One change in a line.
+pub(super) fn line(change: &GroupChange) -> String {
+    let mut text = format!(
+        "{} {}: {}; epoch {}, members {}, {} moved",
+        human::time(change.time.0),
+        human::name(&change.group),
+        cause(change),
+        change.epoch,
+        members(change),
+        human::counted(
+            usize::try_from(change.partitions_moved).unwrap_or(0),
+            "partition"
+        ),
+    );
+    if change.duration.is_some() {
+        text.push_str(&format!(", took {}", took(change)));
+    }
+    if !change.still.is_empty() {
+        text.push_str(&format!("; stood still: {}", still(change)));
+    }
+    text
+}
+
+fn members(change: &GroupChange) -> String {
+    format!("{} -> {}", change.members_before, change.members_after)
+}
+
+/// How long; `-` where the next change came first.
+fn took(change: &GroupChange) -> String {
+    change
+        .duration
+        .map_or_else(|| "-".to_owned(), human::duration)
+}
+
+/// Who stood still longest, and how many others did.
+fn still(change: &GroupChange) -> String {
+    let Some(longest) = change.still.first() else {
+        return "-".to_owned();
+    };
+    let others = match change.still.len() {
+        1 => String::new(),
+        count => format!(" (+{})", count - 1),
+    };
+    let name = human::name(&longest.client_id);
+    format!("{name} {}{others}", human::duration(longest.time))
+}
+
+fn cause(change: &GroupChange) -> String {
+    let Some(first) = change.causes.first() else {
+        return "-".to_owned();
+    };
+    let text = in_words(first);
+    match change.cause_count {
+        2.. => format!("{text} (+{})", change.cause_count - 1),
+        _ => text,
+    }
+}
+
+fn in_words(cause: &GroupCause) -> String {
+    let text = human::name(&cause.text);
+    match cause.client_id.as_ref().or(cause.member_id.as_ref()) {
+        Some(who) => format!("{text} ({})", human::name(who)),
+        None => text,
+    }
+}
+
+/// Further lines: causes behind the first, moves, and who stood still.
+pub(super) fn details(change: &GroupChange) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let causes = change.causes.iter().skip(1);
+    lines.extend(causes.map(|cause| format!("also: {}", in_words(cause))));
+    for moved in &change.moves {
+        let who = |member: &Option<String>| {
+            member
+                .as_ref()
+                .map_or_else(|| "nobody".to_owned(), |member| human::name(member))
+        };
+        lines.push(format!(
+            "{} went from {} to {}",
+            human::partitions(&moved.partitions),
+            who(&moved.from),
+            who(&moved.to)
+        ));
+    }
+    let told: BTreeSet<_> = change.moves.iter().flat_map(|m| &m.partitions).collect();
+    let moved = usize::try_from(change.partitions_moved).unwrap_or(0);
+    if moved > told.len() {
+        lines.push(format!("and {} more", moved - told.len()));
+    }
+    lines.extend(change.still.iter().map(|still| {
+        format!(
+            "{} ({}) stood still for {}",
+            human::name(&still.client_id),
+            human::name(&still.member_id),
+            human::duration(still.time)
+        )
+    }));
+    lines
+}
+
+/// One change for machines.
+pub(super) fn to_json(change: &GroupChange) -> Value {
+    let causes = change.causes.iter().map(|cause| {
+        json!({
+            "kind": cause.kind.map(kind),
+            "text": cause.text,
+            "member": cause.member_id,
+            "client": cause.client_id,
+        })
+    });
+    let moves = change.moves.iter().flat_map(|moved| {
+        moved.partitions.iter().map(|partition| {
+            json!({
+                "topic": &*partition.topic,
+                "partition": partition.partition.0,
+                "from": moved.from,
+                "to": moved.to,
+            })
+        })
+    });
+    let still = change.still.iter().map(|still| {
+        json!({
+            "member": still.member_id,
+            "client": still.client_id,
+            "ms": u64::try_from(still.time.as_millis()).unwrap_or(u64::MAX),
+        })
+    });
+    json!({
+        "group": change.group,
+        "sequence": change.sequence,
+        "time": change.time.0,
+        "epoch": change.epoch,
+        "causes": causes.collect::<Vec<_>>(),
+        "causeCount": change.cause_count,
+        "membersBefore": change.members_before,
+        "membersAfter": change.members_after,
+        "partitionsMoved": change.partitions_moved,
+        "moves": moves.collect::<Vec<_>>(),
+        "durationMs": change.duration.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        "stoodStill": still.collect::<Vec<_>>(),
+    })
+}
+
+const fn kind(kind: GroupCauseKind) -> &'static str {
+    match kind {
+        GroupCauseKind::Joined => "joined",
+        GroupCauseKind::Left => "left",
+        GroupCauseKind::TimedOut => "timed-out",
+        GroupCauseKind::Subscription => "subscription",
+        GroupCauseKind::PartitionsAdded => "partitions-added",
+        GroupCauseKind::CoordinatorMoved => "coordinator-moved",
+        GroupCauseKind::ByHand => "by-hand",
+        GroupCauseKind::ProtocolChanged => "protocol-changed",
+        // A later kind, whose text tells it all the same.
+        _ => "other",
+    }
+}

@@ -1,0 +1,142 @@
+//! `weir group remove-member`: takes members out of a group. Those that still run join again, which
+//! is said before it is done.
+
+use super::{live, refusal};
+use crate::args::JsonArg;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::prompt::Consent;
+use crate::{human, output};
+use clap::Args;
+use serde_json::json;
+use weir_client::Client;
+use weir_client::admin::GroupMember;
+use weir_types::text::nearest;
+
+/// `weir group remove-member`.
+#[derive(Args, Debug)]
+pub(crate) struct RemoveArgs {
+    /// The group
+    group: String,
+    /// The members' ids, as `weir group describe` shows them
+    #[arg(value_name = "MEMBER", required_unless_present_any = ["instance_id", "all"])]
+    members: Vec<String>,
+    /// A static member by its name; may be given several times
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["members", "all"])]
+    instance_id: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "members")]
+    all: bool,
+    /// Why; the group's history keeps it
+    #[arg(long, value_name = "TEXT", default_value = "weir group remove-member")]
+    reason: String,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// Runs the command.
+pub(super) async fn run(client: &Client, args: RemoveArgs) -> Outcome {
+    let group = live::described(client, &args.group).await?;
+    let name = human::name(&args.group);
+    let chosen = chosen(&group.members, &args)?;
+    if chosen.is_empty() {
+        eprintln!("weir: group `{name}` has no members; nothing to do");
+        return print(&args, &[]);
+    }
+    let named: Vec<String> = chosen
+        .iter()
+        .map(|member| {
+            format!(
+                "`{}` ({})",
+                human::name(&member.member_id),
+                live::member(member)
+            )
+        })
+        .collect();
+    let deed = format!(
+        "remove {} from group `{name}`: {}; their partitions go to others at once, and those that \
+         still run join again",
+        human::counted(chosen.len(), "member"),
+        named.join(", ")
+    );
+    if !args.consent.given(&deed)? {
+        return print(&args, &[]);
+    }
+    let mut gone = Vec::new();
+    let mut failed = None;
+    for member in chosen {
+        let removed = client
+            .admin()
+            .remove_group_member(&args.group, &member.member_id, &args.reason)
+            .await;
+        match removed {
+            Ok(()) => gone.push(member.member_id.clone()),
+            Err(error) => {
+                let failure = refusal::admin(&error, &args.group);
+                failed = Some(failure.about(format_args!("member `{}`", member.member_id)));
+                break;
+            }
+        }
+    }
+    print(&args, &gone)?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn print(args: &RemoveArgs, gone: &[String]) -> Outcome {
+    if args.json.json {
+        return output::json(&json!({ "group": args.group, "removed": gone }));
+    }
+    for member in gone {
+        let (member, group) = (human::name(member), human::name(&args.group));
+        output::line(format_args!("removed `{member}` from group `{group}`"))?;
+    }
+    Ok(())
+}
+
+fn chosen<'a>(members: &'a [GroupMember], args: &RemoveArgs) -> Outcome<Vec<&'a GroupMember>> {
+    if args.all {
+        return Ok(members.iter().collect());
+    }
+    let id = |member: &'a GroupMember| Some(member.member_id.as_str());
+    let instance = |member: &'a GroupMember| member.instance_id.as_deref();
+    if args.instance_id.is_empty() {
+        pick(members, &args.members, &args.group, id)
+    } else {
+        pick(members, &args.instance_id, &args.group, instance)
+    }
+}
+
+fn pick<'a>(
+    members: &'a [GroupMember],
+    wanted: &[String],
+    group: &str,
+    name: impl Fn(&'a GroupMember) -> Option<&'a str>,
+) -> Outcome<Vec<&'a GroupMember>> {
+    let mut chosen = Vec::new();
+    for wanted in wanted {
+        let found = members.iter().find(|m| name(m) == Some(wanted.as_str()));
+        let Some(found) = found else {
+            let text = format!(
+                "group `{}` has no member `{}`",
+                human::name(group),
+                human::name(wanted)
+            );
+            let near = nearest(wanted, members.iter().filter_map(&name));
+            return Err(Failure::new(Exit::Refused, text).advise(match near {
+                Some(near) => format!("did you mean `{}`?", human::name(near)),
+                None => format!(
+                    "`weir group describe {}` shows those there are",
+                    human::shell_quoted(group)
+                ),
+            }));
+        };
+        if !chosen
+            .iter()
+            .any(|member: &&GroupMember| member.member_id == found.member_id)
+        {
+            chosen.push(found);
+        }
+    }
+    Ok(chosen)
+}
