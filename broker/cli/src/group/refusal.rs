@@ -18,8 +18,11 @@ pub(crate) fn admin(error: &AdminError, group: &str) -> Failure {
 
 /// What the coordinator of a group answered.
 pub(crate) fn coordinator(error: &BrokerError, group: &str) -> Failure {
-    let failure =
-        Failure::from(error.clone()).about(format_args!("group `{}`", human::name(group)));
+    let failure = match group {
+        // Several were asked for, or all.
+        "" => Failure::from(error.clone()),
+        group => Failure::from(error.clone()).about(format_args!("group `{}`", human::name(group))),
+    };
     match advice(error.code, group) {
         Some(advice) => failure.advise(advice),
         None => failure,

@@ -8,19 +8,14 @@ use crate::interrupt::Interrupt;
 use crate::{human, output, waiting};
 use clap::Args;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use std::time::Duration;
-use weir_client::admin::WatchedChanges;
-use weir_client::{AdminError, Client};
-
-/// How long one question waits for a change; the broker and the client may shorten it.
-const WAIT: Duration = Duration::from_secs(15);
+use weir_client::Client;
+use weir_client::admin::{GroupWatch, WatchQuery};
 
 /// `weir group watch`.
 #[derive(Args, Debug)]
 pub(crate) struct WatchArgs {
-    /// Which groups; they need not exist yet
-    #[arg(required = true, value_name = "GROUP")]
+    /// Which groups, which need not exist yet [default: all]
+    #[arg(value_name = "GROUP")]
     groups: Vec<String>,
     /// Also every cause, every move of partitions and everybody who stood still
     #[arg(long)]
@@ -32,12 +27,19 @@ pub(crate) struct WatchArgs {
     json: JsonArg,
 }
 
+impl WatchArgs {
+    /// The group to name where something fails.
+    fn about(&self) -> &str {
+        self.groups.first().map_or("", String::as_str)
+    }
+}
+
 /// Runs the command until Ctrl-C.
 pub(super) async fn run(client: &Client, args: WatchArgs, interrupt: &Interrupt) -> Outcome {
     let work = async {
-        let begun = waiting::saying("the broker's answer", begin(client, &args)).await?;
+        let watch = waiting::saying("the broker's answer", begin(client, &args)).await?;
         eprintln!("weir: watching {} (Ctrl-C ends it)", names(&args.groups));
-        follow(client, &args, begun).await
+        follow(&args, watch).await
     };
     tokio::select! {
         biased;
@@ -55,39 +57,35 @@ fn names(groups: &[String]) -> String {
         .iter()
         .map(|group| format!("`{}`", human::name(group)))
         .collect();
-    format!("group {}", names.join(", "))
+    match names.len() {
+        0 => "every group".to_owned(),
+        1 => format!("group {}", names.concat()),
+        _ => format!("groups {}", names.join(", ")),
+    }
 }
 
-/// What each group's watch goes on after.
-async fn begin(client: &Client, args: &WatchArgs) -> Outcome<Vec<i64>> {
-    let mut begun = Vec::new();
+async fn begin(client: &Client, args: &WatchArgs) -> Outcome<GroupWatch> {
+    let query = WatchQuery {
+        groups: args.groups.clone(),
+        cursor: None,
+    };
+    let watch = client.admin().watch_groups(&query).await;
+    let watch = watch.map_err(|error| refusal::admin(&error, args.about()))?;
     for group in &args.groups {
-        let first = client
-            .admin()
-            .watch_group(group, None, Duration::ZERO)
-            .await;
-        let first = first.map_err(|error| refusal::admin(&error, group))?;
-        begun.push(first.last_sequence);
         if live::find(client, group).await?.is_none() {
             let group = human::name(group);
             eprintln!("weir: there is no group `{group}` yet; its first member makes it");
         }
     }
-    Ok(begun)
+    Ok(watch)
 }
 
-async fn follow(client: &Client, args: &WatchArgs, begun: Vec<i64>) -> Outcome {
+async fn follow(args: &WatchArgs, mut watch: GroupWatch) -> Outcome {
     let mut left = args.max.unwrap_or(u64::MAX);
-    let mut watches: FuturesUnordered<_> = args
-        .groups
-        .iter()
-        .zip(begun)
-        .map(|(group, after)| next(client, group, after))
-        .collect();
     while left > 0
-        && let Some((group, seen)) = watches.next().await
+        && let Some(seen) = watch.next().await
     {
-        let seen = seen.map_err(|error| refusal::admin(&error, group))?;
+        let seen = seen.map_err(|error| refusal::admin(&error, args.about()))?;
         if seen.missed > 0 {
             let missed = human::count(seen.missed);
             eprintln!("weir: {missed} changes passed too quickly to be told");
@@ -102,25 +100,12 @@ async fn follow(client: &Client, args: &WatchArgs, begun: Vec<i64>) -> Outcome {
                 continue;
             }
             output::line(history::line(change))?;
-            for detail in args
-                .details
-                .then(|| history::details(change))
-                .into_iter()
-                .flatten()
-            {
-                output::line(format_args!("    {detail}"))?;
+            if args.details {
+                for detail in history::details(change) {
+                    output::line(format_args!("    {detail}"))?;
+                }
             }
         }
-        watches.push(next(client, group, seen.last_sequence));
     }
     Ok(())
-}
-
-async fn next<'a>(
-    client: &Client,
-    group: &'a str,
-    after: i64,
-) -> (&'a str, Result<WatchedChanges, AdminError>) {
-    let seen = client.admin().watch_group(group, Some(after), WAIT).await;
-    (group, seen)
 }
