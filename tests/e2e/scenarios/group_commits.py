@@ -36,7 +36,7 @@ def run(env):
         memory = broker.process.memory_bytes()
         kept = wait_until("a snapshot to pass", lambda: kept_records(broker), 30, every=0.5)
         check(kept <= KEPT_RECORDS_MAX, f"{OFFSETS_TOPIC} keeps {kept} records")
-        described = broker.cli_json("topic", "describe", OFFSETS_TOPIC)
+        (described,) = broker.cli_json("topic", "describe", OFFSETS_TOPIC)
         size = sum(row["bytes"] for row in described["partitions"])
         broker.kill9()
         broker.start()

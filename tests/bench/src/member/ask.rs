@@ -127,7 +127,7 @@ pub(crate) async fn history(options: &Options) -> Result<()> {
 fn told(change: &GroupChange) -> Value {
     let causes = change.causes.iter().map(|cause| {
         json!({
-            "kind": format!("{:?}", cause.kind),
+            "kind": cause.kind.map(|kind| format!("{kind:?}")),
             "member": cause.member_id,
             "client": cause.client_id,
             "text": cause.text,
