@@ -630,3 +630,29 @@ fn a_coordinator_that_cannot_write_reads_its_groups_again() {
         orders/0 5 note"#]],
     );
 }
+
+#[test]
+fn a_coordinator_that_reads_its_groups_again_tells_nothing_that_is_not_replicated() {
+    let mut broker = broker();
+    let done = committed(broker.ask(7, commit(-1, "", 0, 5)));
+    assert_eq!(done, ErrorCode::None);
+    broker.stick(true);
+    broker.reads_go_on = true;
+    let unflushed = broker.send(7, commit(-1, "", 0, 6));
+    broker.alter("__consumer_offsets", "min.insync.replicas", "2");
+    let failed = committed(broker.ask(7, commit(-1, "", 0, 7)));
+    assert_eq!(failed, ErrorCode::NotCoordinator);
+    broker.alter("__consumer_offsets", "min.insync.replicas", "1");
+    broker.pass(1000);
+    assert!(!broker.is_answered(&unflushed));
+    same(
+        &offsets(&mut broker),
+        &expect!["COORDINATOR_LOAD_IN_PROGRESS"],
+    );
+    broker.stick(false);
+    assert_eq!(
+        committed(broker.finish(unflushed).unwrap()),
+        ErrorCode::None
+    );
+    same(&offsets(&mut broker), &expect!["orders/0 6 note"]);
+}

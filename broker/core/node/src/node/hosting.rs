@@ -151,7 +151,9 @@ impl Node {
                 let end = replica.high_watermark();
                 self.gate.replicated(key, end, effects);
             }
-            if !led_before {
+            if led_before {
+                self.load_if_replicated(now, key, effects);
+            } else {
                 self.begin_coordinating(now, key, effects);
                 self.wake_fetches(now, key, effects);
             }

@@ -100,6 +100,7 @@ impl Node {
         if moved {
             self.gate.replicated(key, replicated, effects);
             self.groups_replicated(key, effects);
+            self.load_if_replicated(now, key, effects);
             self.wake_fetches(now, key, effects);
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct Broker {
     stuck: Option<Vec<(ShardId, LogEvent)>>,
     /// Reads alone are as if it were stuck.
     slow_reads: bool,
+    /// Reads are answered although it is stuck.
+    pub(crate) reads_go_on: bool,
     /// Reads fail; then there is something to be noticed.
     pub(crate) broken_reads: bool,
     pub(crate) notices: Vec<Notice>,
@@ -128,6 +130,7 @@ impl Broker {
             opened: BTreeMap::new(),
             stuck: None,
             slow_reads: false,
+            reads_go_on: false,
             broken_reads: false,
             notices: Vec::new(),
             answers: BTreeMap::new(),
@@ -365,11 +368,11 @@ impl Broker {
                 }
                 Effect::Log(command) => {
                     for event in self.log(command) {
-                        let slow = self.slow_reads && matches!(event, LogEvent::ReadDone { .. });
-                        if slow {
+                        let is_read = matches!(event, LogEvent::ReadDone { .. });
+                        let is_free = is_read && self.reads_go_on;
+                        let is_stuck = self.stuck.is_some() && !self.slow_reads && !is_free;
+                        if is_stuck || (self.slow_reads && is_read) {
                             self.stuck.get_or_insert_default().push((shard, event));
-                        } else if let (false, Some(waiting)) = (self.slow_reads, &mut self.stuck) {
-                            waiting.push((shard, event));
                         } else {
                             self.step(shard, Event::Log(event));
                         }

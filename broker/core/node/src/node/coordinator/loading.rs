@@ -27,8 +27,18 @@ pub(super) struct Loading {
     groups: Groups,
     next: Offset,
     end: Offset,
-    /// The read that is waited for; nothing: it begins at its time.
-    token: Option<Token>,
+    wait: Wait,
+}
+
+/// What a coordinator waits for before it reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Its time.
+    Time,
+    /// This read.
+    Read(Token),
+    /// What the log holds is replicated: before that it may be lost, and nobody may be told of it.
+    Replication,
 }
 
 impl Node {
@@ -52,11 +62,24 @@ impl Node {
     pub(super) fn load_if_due(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
         let room = self.coordinators.rooms.get(&key);
         let is_due = match room.map(|room| &room.state) {
-            Some(State::Loading(loading)) => loading.token.is_none(),
+            Some(State::Loading(loading)) => loading.wait == Wait::Time,
             Some(State::Damaged) => self.prepare_to_load(key),
             Some(State::Active(_)) | None => false,
         };
         if is_due {
+            self.load_on(now, key, effects);
+        }
+    }
+
+    /// Goes on where that waited for more to be replicated.
+    pub(in super::super) fn load_if_replicated(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        let loading = self.loading(key);
+        if loading.is_some_and(|loading| loading.wait == Wait::Replication) {
             self.load_on(now, key, effects);
         }
     }
@@ -69,7 +92,7 @@ impl Node {
             groups: Groups::default(),
             next: open.replica.log_start(),
             end: open.replica.log_end(),
-            token: None,
+            wait: Wait::Time,
         };
         let failures = self.coordinators.rooms.get(&key);
         let failures = failures.map_or(0, |room| room.failures);
@@ -90,23 +113,29 @@ impl Node {
     /// Reads the next piece, or begins to work when there is none.
     fn load_on(&mut self, now: Now, key: PartitionKey, effects: &mut Vec<Effect>) {
         let token = Token(self.next_token);
-        let Ok(partition) = self.open(key).map(|open| open.store) else {
+        let Ok(open) = self.open(key) else {
             return;
         };
+        let (partition, replicated) = (open.store, open.replica.high_watermark());
         let Some(loading) = self.loading(key) else {
             return;
         };
-        if loading.next >= loading.end {
+        if loading.next >= loading.end && replicated >= loading.end {
             let groups = core::mem::take(&mut loading.groups);
             self.groups_loaded(now, key, groups, effects);
             return;
         }
-        loading.token = Some(token);
+        let below = loading.end.min(replicated);
+        if loading.next >= below {
+            loading.wait = Wait::Replication;
+            return;
+        }
+        loading.wait = Wait::Read(token);
         let read = LogCommand::Read {
             token,
             partition,
             from: loading.next,
-            below: loading.end,
+            below,
             bytes_max: GROUP_LOAD_READ_BYTES_MAX,
         };
         self.next_token += 1;
@@ -127,7 +156,7 @@ impl Node {
         };
         let loading = self
             .loading(key)
-            .filter(|loading| loading.token == Some(token));
+            .filter(|loading| loading.wait == Wait::Read(token));
         if let Some(loading) = loading {
             let taken = batches
                 .map_err(|error| error.to_string())
