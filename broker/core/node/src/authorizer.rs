@@ -48,7 +48,9 @@ pub enum Resource<'a> {
 /// Whether `principal` may do `operation` on `resource`.
 ///
 /// Admins may do what a person can do; clients produce, fetch and describe, and use groups;
-/// brokers may do everything. Internal topics are written by brokers only.
+/// brokers may do everything. Internal topics are written by brokers only. A group belongs to
+/// nobody: a client may join any, remove members from it and commit for it, as in Kafka whoever may
+/// `Read` it; deleting it, or its offsets, is for admins.
 #[must_use]
 pub fn authorize(principal: &Principal, operation: Operation, resource: Resource<'_>) -> bool {
     if let (Resource::Topic(name), Operation::Write) = (resource, operation)
