@@ -2,19 +2,21 @@
 //! that changes them; it cannot fail, and the same records give the same groups.
 
 use crate::{
-    Group, GroupRecord, HistoryEvent, Kind, Name,
+    EventPlace, Group, GroupRecord, HistoryEvent, Kind, Name,
+    events::Events,
     group::ConsumerGroup,
     limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::ops::Bound;
 use weir_types::Offset;
 
 /// The groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     groups: BTreeMap<Name, Group>,
-    /// The events that are kept, of all groups, by their numbers.
-    events: BTreeMap<u64, (Name, u64)>,
+    /// The events that are kept, of all groups.
+    events: Events,
     /// The number of the last event, kept or not.
     last_event: u64,
     /// The number of the last snapshot that began.
@@ -71,19 +73,25 @@ impl Groups {
         after: u64,
         until: u64,
     ) -> impl Iterator<Item = (&Name, &HistoryEvent)> {
-        use core::ops::Bound::{Excluded, Included};
-        // A range that ends before it begins is none.
-        let range = (
-            Excluded(after),
-            Included(until.max(after.saturating_add(1))),
-        );
         self.events
-            .range(range)
-            .filter(move |(number, _)| **number <= until)
-            .filter_map(|(_, (name, sequence))| {
-                let event = self.groups.get(name)?.history.get(sequence)?;
-                Some((name, event))
-            })
+            .between(after, until)
+            .filter_map(|(name, sequence)| self.event(name, *sequence))
+    }
+
+    /// The events that are kept from a place on and below another, in order of their places; none
+    /// where the first lies behind the second.
+    pub fn events_by_time(
+        &self,
+        from: Bound<EventPlace>,
+        below: Bound<EventPlace>,
+    ) -> impl DoubleEndedIterator<Item = (&Name, &HistoryEvent)> {
+        self.events
+            .by_time(from, below)
+            .filter_map(|(_, name, sequence)| self.event(name, *sequence))
+    }
+
+    fn event<'a>(&'a self, name: &'a Name, sequence: u64) -> Option<(&'a Name, &'a HistoryEvent)> {
+        Some((name, self.groups.get(name)?.history.get(&sequence)?))
     }
 
     /// Makes a record true.
@@ -97,13 +105,9 @@ impl Groups {
             }
             GroupRecord::SnapshotEnd { .. } => {}
             GroupRecord::Deleted { group } => {
-                for event in self
-                    .groups
-                    .remove(group)
-                    .into_iter()
-                    .flat_map(|g| g.history)
-                {
-                    self.events.remove(&event.1.number);
+                let gone = self.groups.remove(group);
+                for event in gone.iter().flat_map(|gone| gone.history.values()) {
+                    self.events.remove(group, event);
                 }
             }
             GroupRecord::Offset { group, .. }
@@ -117,11 +121,10 @@ impl Groups {
                 let entry = self.groups.entry(group.clone()).or_default();
                 if let GroupRecord::History { event, .. } = record {
                     self.last_event = event.number.max(self.last_event);
-                    let place = (group.clone(), event.sequence);
-                    self.events.insert(event.number, place);
-                    if let Some(gone) = keep(entry, event) {
-                        self.events.remove(&gone.number);
+                    for gone in keep(entry, event) {
+                        self.events.remove(group, &gone);
                     }
+                    self.events.insert(group, event);
                 } else {
                     apply_to(entry, record);
                 }
@@ -179,13 +182,17 @@ impl Groups {
 
     /// Asserts what must always hold.
     pub fn check(&self) {
-        let kept = self.groups.iter().flat_map(|(name, group)| {
-            let events = group.history.values();
-            events.map(move |event| (event.number, (name.clone(), event.sequence)))
-        });
-        let kept: BTreeMap<u64, (Name, u64)> = kept.collect();
-        assert_eq!(kept, self.events, "I-GRP-19: every event has its number");
-        let last = self.events.last_key_value().map_or(0, |(last, _)| *last);
+        let mut kept = Events::default();
+        for (name, group) in &self.groups {
+            for event in group.history.values() {
+                kept.insert(name, event);
+            }
+        }
+        assert_eq!(
+            kept, self.events,
+            "I-GRP-19: every event has its number and its time"
+        );
+        let last = self.events.last().unwrap_or(0);
         assert!(
             last <= self.last_event,
             "I-GRP-19: no event comes behind the last"
@@ -212,13 +219,14 @@ impl Groups {
     }
 }
 
-/// Puts an event into its group's history; gives back the one that goes for it.
-fn keep(group: &mut Group, event: &HistoryEvent) -> Option<HistoryEvent> {
-    group.history.insert(event.sequence, event.clone());
-    if group.history.len() <= HISTORY_EVENTS_MAX {
-        return None;
-    }
-    group.history.pop_first().map(|(_, event)| event)
+/// Puts an event into its group's history; gives back what goes for it: what it replaces, and the
+/// oldest where there are too many.
+fn keep(group: &mut Group, event: &HistoryEvent) -> Vec<HistoryEvent> {
+    let replaced = group.history.insert(event.sequence, event.clone());
+    let is_full = group.history.len() > HISTORY_EVENTS_MAX;
+    let oldest = is_full.then(|| group.history.pop_first()).flatten();
+    let oldest = oldest.map(|(_, event)| event);
+    replaced.into_iter().chain(oldest).collect()
 }
 
 fn apply_to(group: &mut Group, record: &GroupRecord) {

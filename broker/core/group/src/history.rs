@@ -8,7 +8,8 @@
 use crate::{
     Assignment, Name, TopicTable,
     limits::{
-        HISTORY_CAUSES_MAX, HISTORY_MEMBERS_MAX, HISTORY_MOVES_MAX, HISTORY_REASON_BYTES_MAX,
+        HISTORY_CAUSES_MAX, HISTORY_EVENT_BYTES_MAX, HISTORY_MEMBERS_MAX, HISTORY_MOVES_MAX,
+        HISTORY_REASON_BYTES_MAX,
     },
 };
 use alloc::{
@@ -56,10 +57,56 @@ pub struct HistoryEvent {
 }
 
 impl HistoryEvent {
-    /// How many causes, moves and members it names, itself included: how large it is, about.
+    /// How many bytes its causes, moves and members are, about, and a little for itself.
     #[must_use]
-    pub const fn rows(&self) -> usize {
-        1 + self.causes.len() + self.moved.len() + self.still_ms.len()
+    pub fn bytes(&self) -> usize {
+        let causes = self.causes.iter().map(Cause::bytes);
+        let moved = self.moved.iter().map(Moved::bytes);
+        let still = self.still_ms.iter().map(|(member, _)| named_bytes(member));
+        let before = self.members_before.iter().map(named_bytes);
+        let after = self.members_after.iter().map(named_bytes);
+        let names = causes.chain(moved).chain(still).chain(before).chain(after);
+        ROW_BYTES + names.sum::<usize>()
+    }
+}
+
+/// What a row takes beside its names, about.
+const ROW_BYTES: usize = 32;
+
+fn named_bytes(member: &Name) -> usize {
+    ROW_BYTES + member.len()
+}
+
+impl Cause {
+    fn bytes(&self) -> usize {
+        let texts = self.member.iter().chain(&self.reason);
+        ROW_BYTES + texts.map(|text| text.len()).sum::<usize>()
+    }
+}
+
+impl Moved {
+    fn bytes(&self) -> usize {
+        let members = self.from.iter().chain(&self.to);
+        named_bytes(&self.topic) + members.map(|member| member.len()).sum::<usize>()
+    }
+}
+
+/// What an event may still hold.
+struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    /// The first of the rows, as many as fit.
+    fn take<T>(&mut self, rows: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+        let fits = |row: &T| match self.bytes.checked_sub(bytes(row)) {
+            Some(left) => {
+                self.bytes = left;
+                true
+            }
+            None => false,
+        };
+        rows.into_iter().take_while(fits).collect()
     }
 }
 
@@ -183,6 +230,16 @@ impl Notebook {
             self.moves(&member, now);
         }
         let (moved, moved_count) = moved(&self.before, after, topics);
+        let still = self.still_ms.into_iter().filter(|(_, ms)| *ms > 0);
+        let still: Vec<_> = still.take(HISTORY_MEMBERS_MAX).collect();
+        // Half of the room is the causes', so that they leave some to the others.
+        let mut room = Room {
+            bytes: HISTORY_EVENT_BYTES_MAX / 2,
+        };
+        let causes_count = self.causes.len();
+        let causes = room.take(self.causes, Cause::bytes);
+        room.bytes += HISTORY_EVENT_BYTES_MAX / 2;
+        let causes_left_off = count(causes_count - causes.len());
         HistoryEvent {
             sequence: place.sequence,
             number: place.number,
@@ -190,20 +247,15 @@ impl Notebook {
             at: self.began.wall,
             duration_ms: now.tick.0.saturating_sub(self.began.tick.0),
             epoch,
-            causes: self.causes,
-            causes_left_off: self.causes_left_off,
-            members_before: named(&self.before),
-            members_before_count: count(self.before.len()),
-            members_after: named(after),
-            members_after_count: count(after.len()),
-            moved,
+            causes,
+            causes_left_off: self.causes_left_off.saturating_add(causes_left_off),
+            moved: room.take(moved, Moved::bytes),
             moved_count,
-            still_ms: self
-                .still_ms
-                .into_iter()
-                .filter(|(_, ms)| *ms > 0)
-                .take(HISTORY_MEMBERS_MAX)
-                .collect(),
+            still_ms: room.take(still, |(member, _)| named_bytes(member)),
+            members_before: room.take(named(&self.before), named_bytes),
+            members_before_count: count(self.before.len()),
+            members_after: room.take(named(after), named_bytes),
+            members_after_count: count(after.len()),
         }
     }
 }
@@ -263,4 +315,51 @@ fn moved(before: &Shares, after: &Shares, topics: &TopicTable) -> (Vec<Moved>, u
         }
     }
     (moves, count(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn an_event_of_members_with_long_names_is_bounded() {
+        let now = Now {
+            tick: Tick(0),
+            wall: TimestampMs(0),
+        };
+        let topic = TopicId([1; 16]);
+        let share = |name: &str, count: i32| -> Shares {
+            let member = |n: i32| {
+                let partitions = BTreeSet::from([PartitionIndex(n)]);
+                let id = Name::from(format!("{name}{n:x>4000}"));
+                (id, Assignment::from([(topic, partitions)]))
+            };
+            (0..count).map(member).collect()
+        };
+        let (before, after) = (share("a", 900), share("b", 800));
+        let mut notebook = Notebook::new(now, before);
+        for member in after.keys() {
+            notebook.cause(now, CauseKind::Joined, Some(member.clone()), None);
+            notebook.stands(member, now);
+        }
+        let later = Now {
+            tick: Tick(5),
+            ..now
+        };
+        let place = Place {
+            sequence: 1,
+            number: 1,
+            previous: 0,
+        };
+        let event = notebook.close(later, place, 1, &after, &TopicTable::default());
+        let bytes = event.bytes();
+        assert!(bytes <= HISTORY_EVENT_BYTES_MAX + ROW_BYTES, "{bytes}");
+        assert!(bytes > HISTORY_EVENT_BYTES_MAX / 2, "{bytes}");
+        let named = count(event.causes.len());
+        assert_eq!(named + event.causes_left_off, 800);
+        assert_eq!(event.members_before_count, 900);
+        assert_eq!(event.members_after_count, 800);
+        assert_eq!(event.moved_count, 900);
+    }
 }

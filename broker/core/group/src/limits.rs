@@ -37,6 +37,10 @@ pub const HISTORY_MEMBERS_MAX: usize = 1000;
 /// The most moved partitions named with one rebalance; further ones are counted.
 pub const HISTORY_MOVES_MAX: usize = 1000;
 
+/// The most bytes of causes, moves and members named with one rebalance, in all; further ones are
+/// counted. A thousand moves of members with usual names fit.
+pub const HISTORY_EVENT_BYTES_MAX: usize = 256 * 1024;
+
 /// The longest reason a client may leave in the history, in bytes; the rest is cut off.
 pub const HISTORY_REASON_BYTES_MAX: usize = 256;
 

@@ -61,6 +61,9 @@ pub const WATCH_WAIT_MS_MAX: u64 = 5 * 60 * 1000;
 /// The most watches of groups on one shard.
 pub const WATCHES_MAX: usize = 10_000;
 
+/// The most groups, or coordinators as a whole, that the watches on one shard look at, in all.
+pub const WATCHED_GROUPS_MAX: usize = 500_000;
+
 /// How long each answer of a request that is followed waits at least for something to tell, in
 /// milliseconds, so that empty answers do not chase one another.
 pub const FOLLOW_WAIT_MS_MIN: i32 = 1_000;
@@ -68,9 +71,15 @@ pub const FOLLOW_WAIT_MS_MIN: i32 = 1_000;
 /// The most events that one answer about the history of groups tells.
 pub const HISTORY_EVENTS_MAX: usize = 1_000;
 
-/// The most causes, moves and members that stood still which one answer about the history of
-/// groups tells, in all; one event is told however many it has.
-pub const EVENT_ROWS_MAX: usize = 20_000;
+/// The most bytes of causes, moves and members which one answer about the history of groups tells,
+/// about; one event is told however large it is.
+pub const HISTORY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How much of the name that a member's client has is told with an event, in bytes.
+pub const HISTORY_CLIENT_BYTES_MAX: usize = 256;
+
+/// The most groups that a request about the history of groups may name.
+pub const HISTORY_GROUPS_MAX: usize = 1_000;
 
 /// How long a watch waits while there is no coordinator at all, in milliseconds.
 pub const WATCH_NOBODY_MS: u64 = 1_000;

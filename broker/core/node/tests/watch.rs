@@ -5,7 +5,7 @@ mod broker;
 
 use broker::{Broker, Sent};
 use weir_node::groups::partition_of;
-use weir_types::{ErrorCode, Offset, PartitionIndex};
+use weir_types::{ErrorCode, Offset, PartitionIndex, TimestampMs};
 use weir_wire::{Response, Text, messages::*};
 
 /// Takes the body of a response, which must be of that kind.
@@ -40,10 +40,14 @@ fn with_coordinators() -> Broker {
 }
 
 fn beat(broker: &mut Broker, group: &str, epoch: i32) {
+    beat_as(broker, group, "m", epoch);
+}
+
+fn beat_as(broker: &mut Broker, group: &str, member: &str, epoch: i32) {
     let is_joining = epoch == 0;
     let request = ConsumerGroupHeartbeatRequest {
         group_id: text(group),
-        member_id: text("m"),
+        member_id: text(member),
         member_epoch: epoch,
         rebalance_timeout_ms: if is_joining { 30_000 } else { -1 },
         subscribed_topic_names: is_joining.then(|| vec![text("orders")]),
@@ -335,4 +339,119 @@ fn a_bad_cursor_is_refused() {
     let index = partition_of("a", 50).0;
     let told = watch(&mut broker, &["a"], Some(&text(&format!("w1:{index}=999"))));
     assert_eq!(told.events[0].sequence, 1);
+}
+
+#[test]
+fn pages_of_every_size_and_order_tell_everything_once() {
+    let mut broker = with_coordinators();
+    for group in ["a", "b", "c", "a", "d", "b", "a"] {
+        rebalance(&mut broker, group);
+    }
+    // The wall clock stands still, so that the events' groups and numbers order them.
+    let pages = |broker: &mut Broker, groups: &[&str], newest_first, max_events| {
+        let mut request = GroupHistoryRequest {
+            groups: groups.iter().map(|group| text(group)).collect(),
+            max_events,
+            newest_first,
+            ..Default::default()
+        };
+        let mut rows = Vec::new();
+        loop {
+            let page = body!(GroupHistory, broker.ask(0, request.clone()));
+            assert_eq!(page.error_code, ErrorCode::None);
+            assert!(page.events.len() <= usize::try_from(max_events).unwrap());
+            let row = |event: &GroupEvent| (event.group_id.to_string(), event.sequence);
+            rows.extend(page.events.iter().map(row));
+            request.cursor = page.next_cursor;
+            if request.cursor.is_none() {
+                return rows;
+            }
+        }
+    };
+    for groups in [&[][..], &["b", "a", "nobody"], &["d"]] {
+        let all = pages(&mut broker, groups, false, 1000);
+        assert!(!all.is_empty() && all.is_sorted(), "{all:?}");
+        let backwards: Vec<_> = all.iter().rev().cloned().collect();
+        for max_events in [1, 2, 3, 1000] {
+            assert_eq!(pages(&mut broker, groups, false, max_events), all);
+            assert_eq!(pages(&mut broker, groups, true, max_events), backwards);
+        }
+    }
+    let at = |from, to| GroupHistoryRequest {
+        from_ms: TimestampMs(from),
+        to_ms: TimestampMs(to),
+        max_events: 1000,
+        ..Default::default()
+    };
+    for (from, to, some) in [
+        (broker::WALL, -1, true),
+        (broker::WALL + 1, -1, false),
+        (-1, broker::WALL, false),
+        (broker::WALL, broker::WALL + 1, true),
+        (broker::WALL + 1, broker::WALL, false),
+    ] {
+        let page = body!(GroupHistory, broker.ask(0, at(from, to)));
+        assert_eq!(!page.events.is_empty(), some, "{from} to {to}");
+    }
+}
+
+#[test]
+fn answers_are_bounded_in_bytes_and_what_is_left_off_follows() {
+    let mut broker = with_coordinators();
+    let begin = watch(&mut broker, &[], None).next_cursor;
+    // Members with names that are as long as they may be.
+    let (groups, member) = (neighbours(20), "m".repeat(4000));
+    for _ in 0..8 {
+        for epoch in [0, -1] {
+            for group in &groups {
+                beat_as(&mut broker, group, &member, epoch);
+            }
+            broker.pass(2000);
+        }
+    }
+    let mut told = Vec::new();
+    let mut first = history(&mut broker, None, 1000);
+    let is_cut = first.next_cursor.is_some();
+    assert!(is_cut, "{} events", first.events.len());
+    loop {
+        told.append(&mut first.events);
+        let Some(cursor) = first.next_cursor else {
+            break;
+        };
+        first = history(&mut broker, Some(cursor), 1000);
+    }
+    let rows = sorted(&told);
+    assert!(rows.windows(2).all(|pair| pair[0] != pair[1]));
+    let (mut cursor, mut watched, mut steps) = (begin, Vec::new(), 0);
+    loop {
+        let mut request = request(&[], cursor.as_ref());
+        request.max_events = 1000;
+        let mut answer = body!(GroupWatch, broker.ask(0, request));
+        cursor = answer.next_cursor;
+        if answer.events.is_empty() {
+            break;
+        }
+        watched.append(&mut answer.events);
+        steps += 1;
+    }
+    assert!(steps > 1);
+    assert_eq!(sorted(&watched), rows);
+}
+
+#[test]
+fn too_many_groups_in_a_request_are_refused() {
+    let mut broker = with_coordinators();
+    for (count, error) in [(1000, ErrorCode::None), (1001, ErrorCode::InvalidRequest)] {
+        let groups: Vec<String> = (0..count).map(|n| format!("g{n}")).collect();
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let told = body!(GroupWatch, broker.ask(0, request(&groups, None)));
+        assert_eq!(told.error_code, error, "{:?}", told.error_message);
+        let request = GroupHistoryRequest {
+            groups: groups.iter().map(|group| text(group)).collect(),
+            max_events: 10,
+            ..Default::default()
+        };
+        let told = body!(GroupHistory, broker.ask(0, request));
+        assert_eq!(told.error_code, error, "{:?}", told.error_message);
+    }
 }

@@ -71,7 +71,7 @@ pub(crate) struct Broker {
     pub(crate) notices: Vec<Notice>,
     answers: BTreeMap<RequestId, Answer>,
     next_request: u64,
-    random: u8,
+    random: u128,
     tick: u64,
 }
 
@@ -186,7 +186,7 @@ impl Broker {
             inflate: &mut NoCodec,
             random: &mut || {
                 *random += 1;
-                [*random; 16]
+                u8::try_from(*random).map_or_else(|_| random.to_be_bytes(), |byte| [byte; 16])
             },
         };
         let (parts, join) = match self.front.accept(&mut call, request.into()) {

@@ -13,7 +13,7 @@ use crate::{
         Call, Context, Front, Part, Plan,
         join::{Join, Kind, misfit},
     },
-    limits::{EVENT_ROWS_MAX, HISTORY_EVENTS_MAX},
+    limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX},
     request::{Answer, Ask, HistoryAsk, HistoryPart, HistoryPlace, ToldEvent, shard_of},
 };
 use alloc::{
@@ -66,7 +66,7 @@ impl Front {
         };
         let keys = match coordinated(call, &request.groups) {
             Ok(keys) => keys,
-            Err(error) => return refuse(error, error.text()),
+            Err((error, text)) => return refuse(error, text),
         };
         let mut shards: BTreeMap<ShardId, Vec<HistoryPart>> = BTreeMap::new();
         for (key, groups) in keys {
@@ -140,10 +140,10 @@ impl HistoryJoin {
         if self.newest_first {
             self.events.reverse();
         }
-        let mut rows = 0;
+        let mut bytes = 0;
         let fits = self.events.iter().take_while(|told| {
-            rows += told.event.rows();
-            rows <= EVENT_ROWS_MAX
+            bytes += told.event.bytes();
+            bytes <= HISTORY_BYTES_MAX
         });
         let most = fits.count().max(1).min(self.events_max);
         let more = self.events.len() > most;

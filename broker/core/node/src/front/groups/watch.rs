@@ -15,7 +15,7 @@ use crate::{
         join::{Join, Kind, misfit},
     },
     groups,
-    limits::{HISTORY_EVENTS_MAX, WATCH_NOBODY_MS},
+    limits::{HISTORY_EVENTS_MAX, HISTORY_GROUPS_MAX, WATCH_NOBODY_MS},
     request::{Answer, Ask, PartitionKey, ToldEvent, WatchAsk, WatchPlace, Watched, shard_of},
 };
 use alloc::{
@@ -69,7 +69,14 @@ impl Places {
 
 /// Which coordinators keep the groups that are named, or all of them; none while there is no
 /// coordinator yet.
-pub(super) fn coordinated(call: &Call<'_>, groups: &[Text]) -> Result<Coordinated, ErrorCode> {
+pub(super) fn coordinated(
+    call: &Call<'_>,
+    groups: &[Text],
+) -> Result<Coordinated, (ErrorCode, &'static str)> {
+    if groups.len() > HISTORY_GROUPS_MAX {
+        let text = "at most 1,000 groups may be named; name none for all of them";
+        return Err((ErrorCode::InvalidRequest, text));
+    }
     let mut all = Coordinated::new();
     if groups.is_empty() {
         all.extend(
@@ -84,7 +91,8 @@ pub(super) fn coordinated(call: &Call<'_>, groups: &[Text]) -> Result<Coordinate
             .context
             .may(Operation::Describe, Resource::Group(group))
         {
-            return Err(ErrorCode::GroupAuthorizationFailed);
+            let error = ErrorCode::GroupAuthorizationFailed;
+            return Err((error, error.text()));
         }
         if let Some(key) = groups::key_of(call.image, group) {
             let named = all.entry(key).or_default().get_or_insert_default();
@@ -122,7 +130,7 @@ impl Front {
         };
         let keys = match coordinated(call, &request.groups) {
             Ok(keys) => keys,
-            Err(error) => return refuse(error, error.text()),
+            Err((error, text)) => return refuse(error, text),
         };
         let events_max = usize::try_from(request.max_events).unwrap_or(0);
         let events_max = events_max.clamp(1, HISTORY_EVENTS_MAX);

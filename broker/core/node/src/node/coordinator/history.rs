@@ -4,12 +4,19 @@
 use super::{super::Node, watch::groups_of};
 use crate::{
     event::{Effect, RequestId},
-    limits::{GROUP_WRITE_MS_MAX, HISTORY_EVENTS_MAX},
-    request::{Answer, HistoryAsk, HistoryPart, HistoryPlace, HistoryTold, ToldEvent},
+    limits::{GROUP_WRITE_MS_MAX, HISTORY_BYTES_MAX, HISTORY_CLIENT_BYTES_MAX, HISTORY_EVENTS_MAX},
+    request::{Answer, HistoryAsk, HistoryPart, HistoryTold, ToldEvent},
 };
-use alloc::{collections::BTreeSet, vec::Vec};
-use weir_group::{Group, Groups, HistoryEvent, Kind, Name};
-use weir_types::Now;
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::{
+    cmp::Ordering,
+    ops::{Bound, RangeBounds},
+};
+use weir_group::{EventPlace, Group, Groups, HistoryEvent, Kind, Name};
+use weir_types::{Now, TimestampMs};
 
 impl Node {
     pub(in super::super) fn history(
@@ -19,92 +26,182 @@ impl Node {
         ask: &HistoryAsk,
         effects: &mut Vec<Effect>,
     ) {
+        let most = ask.events_max.min(HISTORY_EVENTS_MAX) + 1;
         let mut results = Vec::with_capacity(ask.partitions.len());
         let mut conditions = Vec::new();
+        let mut rows: Vec<(usize, Row<'_>)> = Vec::new();
         for (index, part) in ask.partitions.iter().enumerate() {
-            results.push(groups_of(self, part.key).map(|groups| HistoryTold {
+            let groups = groups_of(self, part.key);
+            if let Ok(groups) = groups {
+                let first = first(groups, part, ask, most);
+                rows.extend(first.into_iter().map(|row| (index, row)));
+            }
+            results.push(groups.map(|groups| HistoryTold {
                 key: part.key,
-                events: events(groups, part, ask),
+                events: Vec::new(),
                 last: groups.last_event(),
             }));
             let written = self.all_written(part.key);
             conditions.extend(written.map(|when| (when, index)));
+        }
+        rows.sort_by(|(_, one), (_, other)| order(ask, one, other));
+        let mut clients = Clients::default();
+        let mut bytes = 0;
+        for (index, row) in rows.into_iter().take(most) {
+            // One more than fits is told, so that whoever joins the answers sees that there is
+            // more.
+            if bytes > HISTORY_BYTES_MAX {
+                break;
+            }
+            bytes += row.event.bytes();
+            if let Some(Ok(told)) = results.get_mut(index) {
+                told.events
+                    .push(clients.told(row.name, row.group, row.event));
+            }
         }
         let deadline = Some(now.tick + GROUP_WRITE_MS_MAX);
         self.answer(id, Answer::History(results), conditions, deadline, effects);
     }
 }
 
-/// What is asked for of one coordinator, in the order asked for, and one more than wanted where
-/// there is more.
-fn events(groups: &Groups, part: &HistoryPart, ask: &HistoryAsk) -> Vec<ToldEvent> {
-    let wanted = part.groups.as_deref();
-    let within = |event: &HistoryEvent| {
-        let is_known = part.until.is_none_or(|until| event.number <= until);
-        let is_late = ask.from.0 < 0 || event.at >= ask.from;
-        is_known && is_late && (ask.to.0 < 0 || event.at < ask.to)
-    };
-    let behind = |place: &HistoryPlace| match &ask.after {
-        None => true,
-        Some(after) if ask.newest_first => place < after,
-        Some(after) => place > after,
-    };
-    let named = groups
-        .iter()
-        .filter(|(name, _)| wanted.is_none_or(|wanted| wanted.contains(name)));
-    let mut places: Vec<(HistoryPlace, &Group)> = named
-        .flat_map(|(name, group)| {
-            let events = group.history.values().filter(|event| within(event));
-            events.map(move |event| (place_of(name, event), group))
-        })
-        .filter(|(place, _)| behind(place))
-        .collect();
-    places.sort_by(|(one, _), (other, _)| one.cmp(other));
+/// An event and whose it is.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    name: &'a Name,
+    group: &'a Group,
+    event: &'a HistoryEvent,
+}
+
+/// In the order asked for.
+fn order(ask: &HistoryAsk, one: &Row<'_>, other: &Row<'_>) -> Ordering {
+    let key = |row: &Row<'_>| (row.event.at, row.event.sequence);
+    let ((at, sequence), (other_at, other_sequence)) = (key(one), key(other));
+    let by_group = || one.name.cmp(other.name);
+    let order = at.cmp(&other_at).then_with(by_group);
+    let order = order.then(sequence.cmp(&other_sequence));
     if ask.newest_first {
-        places.reverse();
-    }
-    let most = ask.events_max.min(HISTORY_EVENTS_MAX) + 1;
-    let tell = |(place, group): (HistoryPlace, &Group)| {
-        let event = group.history.get(&place.sequence)?;
-        Some(told(&place.group, group, event))
-    };
-    places.into_iter().take(most).filter_map(tell).collect()
-}
-
-fn place_of(group: &Name, event: &HistoryEvent) -> HistoryPlace {
-    HistoryPlace {
-        at: event.at,
-        group: group.clone(),
-        sequence: event.sequence,
+        order.reverse()
+    } else {
+        order
     }
 }
 
-/// An event with what the clients of its members call themselves, as far as they are there.
-pub(super) fn told(name: &Name, group: &Group, event: &HistoryEvent) -> ToldEvent {
-    let causes = event
-        .causes
-        .iter()
-        .filter_map(|cause| cause.member.as_ref());
-    let still = event.still_ms.iter().map(|(member, _)| member);
-    let members: BTreeSet<&Name> = causes.chain(still).collect();
-    let client = |member: &Name| match &group.kind {
-        Kind::Simple => None,
-        Kind::Classic(classic) => {
-            let found = classic.members.iter().find(|m| m.id == *member);
-            found.map(|member| member.client_id.clone())
-        }
-        Kind::Consumer(consumer) => {
-            let found = consumer.members.get(member);
-            found.map(|member| member.meta.client_id.clone())
-        }
+/// The first events that are asked for of one coordinator, at most so many: those of all groups
+/// in order, those of groups that are named in any.
+fn first<'a>(
+    groups: &'a Groups,
+    part: &'a HistoryPart,
+    ask: &HistoryAsk,
+    most: usize,
+) -> Vec<Row<'a>> {
+    let span = span(ask);
+    let is_known = |event: &HistoryEvent| part.until.is_none_or(|until| event.number <= until);
+    let Some(named) = &part.groups else {
+        let row = |(name, event): (&'a Name, &'a HistoryEvent)| {
+            let group = groups.get(name)?;
+            is_known(event).then_some(Row { name, group, event })
+        };
+        let events = groups.events_by_time(span.0, span.1).filter_map(row);
+        return if ask.newest_first {
+            events.rev().take(most).collect()
+        } else {
+            events.take(most).collect()
+        };
     };
-    ToldEvent {
-        group: name.clone(),
-        event: event.clone(),
-        missed: 0,
-        clients: members
-            .into_iter()
-            .filter_map(|member| Some((member.clone(), client(member)?)))
-            .collect(),
+    let within = |name: &Name, event: &HistoryEvent| {
+        let place: EventPlace = (event.at, name.clone(), event.sequence);
+        is_known(event) && span.contains(&place)
+    };
+    let mut rows = Vec::new();
+    for name in named {
+        let Some(group) = groups.get(name) else {
+            continue;
+        };
+        let events = group.history.values();
+        let events = events.filter(|event| within(name, event));
+        rows.extend(events.map(|event| Row { name, group, event }));
     }
+    if rows.len() > most {
+        rows.select_nth_unstable_by(most - 1, |one, other| order(ask, one, other));
+        rows.truncate(most);
+    }
+    rows
+}
+
+/// From where on and below which place events are asked for.
+fn span(ask: &HistoryAsk) -> (Bound<EventPlace>, Bound<EventPlace>) {
+    let first_at = |at: TimestampMs| (at.0 >= 0).then(|| (at, Name::from(""), 0));
+    let mut from = first_at(ask.from).map_or(Bound::Unbounded, Bound::Included);
+    let mut below = first_at(ask.to);
+    if let Some(after) = &ask.after {
+        let after: EventPlace = (after.at, after.group.clone(), after.sequence);
+        if ask.newest_first {
+            below = Some(below.map_or(after.clone(), |below| below.min(after)));
+        } else if !matches!(&from, Bound::Included(from) if *from > after) {
+            from = Bound::Excluded(after);
+        }
+    }
+    (from, below.map_or(Bound::Unbounded, Bound::Excluded))
+}
+
+/// What the clients of members call themselves, as far as they are there.
+#[derive(Default)]
+pub(super) struct Clients<'a> {
+    /// Of the members of classic groups, which lie in no order.
+    classic: BTreeMap<&'a Name, BTreeMap<&'a Name, &'a Name>>,
+}
+
+impl<'a> Clients<'a> {
+    /// An event with the names of its members' clients.
+    pub(super) fn told(
+        &mut self,
+        name: &'a Name,
+        group: &'a Group,
+        event: &HistoryEvent,
+    ) -> ToldEvent {
+        let causes = event
+            .causes
+            .iter()
+            .filter_map(|cause| cause.member.as_ref());
+        let still = event.still_ms.iter().map(|(member, _)| member);
+        let members: BTreeSet<&Name> = causes.chain(still).collect();
+        let mut clients = Vec::new();
+        for member in members {
+            let client = self.client(name, group, member);
+            clients.extend(client.map(|client| (member.clone(), brief(client))));
+        }
+        ToldEvent {
+            group: name.clone(),
+            event: event.clone(),
+            missed: 0,
+            clients,
+        }
+    }
+
+    fn client(&mut self, name: &'a Name, group: &'a Group, member: &Name) -> Option<&'a Name> {
+        match &group.kind {
+            Kind::Simple => None,
+            Kind::Classic(classic) => {
+                let members = self.classic.entry(name).or_insert_with(|| {
+                    let members = classic.members.iter();
+                    members.map(|m| (&m.id, &m.client_id)).collect()
+                });
+                members.get(member).copied()
+            }
+            Kind::Consumer(consumer) => {
+                let found = consumer.members.get(member);
+                found.map(|member| &member.meta.client_id)
+            }
+        }
+    }
+}
+
+/// The beginning of a client's name.
+fn brief(name: &Name) -> Name {
+    if name.len() <= HISTORY_CLIENT_BYTES_MAX {
+        return name.clone();
+    }
+    let ends = name.char_indices().map(|(at, _)| at);
+    let end = ends.take_while(|at| *at <= HISTORY_CLIENT_BYTES_MAX).last();
+    Name::from(&name[..end.unwrap_or(0)])
 }

@@ -2,14 +2,15 @@
 //! from a place in the numbers of each coordinator's events. What it is told waits until it is
 //! replicated; whoever comes back too late hears how much is gone.
 
-use super::{super::Node, Room, State};
+use super::{super::Node, Room, State, history::Clients};
 use crate::{
     event::{Effect, RequestId},
     gate::{Gate, When},
     limits::{
-        EVENT_ROWS_MAX, GROUP_WRITE_MS_MAX, HISTORY_EVENTS_MAX, WATCH_WAIT_MS_MAX, WATCHES_MAX,
+        GROUP_WRITE_MS_MAX, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, WATCH_WAIT_MS_MAX,
+        WATCHED_GROUPS_MAX, WATCHES_MAX,
     },
-    request::{Answer, PartitionKey, WatchAsk, WatchPlace, Watched},
+    request::{Answer, PartitionKey, ToldEvent, WatchAsk, WatchPlace, Watched},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -53,6 +54,12 @@ impl Watches {
 
     pub(super) fn next_deadline(&self) -> Option<Tick> {
         self.deadlines.first().map(|(tick, _)| *tick)
+    }
+
+    /// Whether one more may wait.
+    fn has_room_for(&self, watch: &Watch) -> bool {
+        let rows = self.by_group.len() + watch.groups().count();
+        self.len() < WATCHES_MAX && rows <= WATCHED_GROUPS_MAX
     }
 
     fn insert(&mut self, id: RequestId, watch: Watch) {
@@ -120,7 +127,7 @@ impl Node {
         });
         if is_news || watch.deadline == now.tick {
             self.tell(now, id, told, effects);
-        } else if self.coordinators.watches.len() < WATCHES_MAX {
+        } else if self.coordinators.watches.has_room_for(&watch) {
             self.coordinators.watches.insert(id, watch);
         } else {
             let refused = Answer::Refused(ErrorCode::RequestTimedOut);
@@ -200,18 +207,18 @@ impl Node {
         let mut order: Vec<(TimestampMs, usize, usize)> = Vec::new();
         for (index, look) in looks.iter().enumerate() {
             if let Ok(look) = look {
-                order.extend(look.times().map(|(at, rows)| (at, index, rows)));
+                order.extend(look.times().map(|(at, bytes)| (at, index, bytes)));
             }
         }
         order.sort_by_key(|(at, index, _)| (*at, *index));
         let mut counts = BTreeMap::<usize, usize>::new();
-        let mut rows_left = EVENT_ROWS_MAX;
-        for (_, index, rows) in order.into_iter().take(most) {
+        let mut bytes_left = HISTORY_BYTES_MAX;
+        for (_, index, bytes) in order.into_iter().take(most) {
             // One is told however large it is.
-            if rows > rows_left && !counts.is_empty() {
+            if bytes > bytes_left && !counts.is_empty() {
                 break;
             }
-            rows_left = rows_left.saturating_sub(rows);
+            bytes_left = bytes_left.saturating_sub(bytes);
             *counts.entry(index).or_default() += 1;
         }
         let count = |index| counts.get(&index).copied().unwrap_or(0);
@@ -249,7 +256,8 @@ struct Look<'a> {
     /// Every group is looked at.
     all: bool,
     after: u64,
-    events: Vec<(&'a Name, &'a HistoryEvent)>,
+    /// With how large they are.
+    events: Vec<(&'a Name, &'a HistoryEvent, usize)>,
     /// There may be more.
     cut: bool,
 }
@@ -261,25 +269,34 @@ impl<'a> Look<'a> {
             let named = place.groups.as_ref();
             named.is_none_or(|named| named.contains(name))
         };
-        let events = groups.events_between(after, u64::MAX);
-        let events = events.filter(|(name, _)| wanted(name)).take(most);
-        let events: Vec<_> = events.collect();
-        Self {
+        let mut look = Self {
             key: place.key,
             groups,
             all: place.groups.is_none(),
             after,
-            cut: events.len() == most,
-            events,
+            events: Vec::new(),
+            cut: false,
+        };
+        let mut bytes_left = HISTORY_BYTES_MAX;
+        let events = groups.events_between(after, u64::MAX);
+        for (name, event) in events.filter(|(name, _)| wanted(name)) {
+            if look.events.len() == most || bytes_left == 0 {
+                look.cut = true;
+                break;
+            }
+            let bytes = event.bytes();
+            bytes_left = bytes_left.saturating_sub(bytes);
+            look.events.push((name, event, bytes));
         }
+        look
     }
 
     /// When the events began, made to ascend, and how much they hold.
     fn times(&self) -> impl Iterator<Item = (TimestampMs, usize)> + '_ {
         let events = self.events.iter();
-        events.scan(TimestampMs(i64::MIN), |at, (_, event)| {
+        events.scan(TimestampMs(i64::MIN), |at, (_, event, bytes)| {
             *at = event.at.max(*at);
-            Some((*at, event.rows()))
+            Some((*at, *bytes))
         })
     }
 
@@ -290,7 +307,7 @@ impl<'a> Look<'a> {
         let last = self
             .events
             .last()
-            .map_or(self.after, |(_, event)| event.number);
+            .map_or(self.after, |(_, event, _)| event.number);
         let reached = if self.cut {
             last
         } else {
@@ -306,7 +323,8 @@ impl<'a> Look<'a> {
         let mut before = self.after;
         let mut counted = 0;
         let mut seen = BTreeSet::new();
-        for (name, event) in &self.events {
+        let mut clients = Clients::default();
+        for (name, event, _) in &self.events {
             let missed = if self.all {
                 event.number - before - 1
             } else if seen.insert(*name) && event.previous > self.after {
@@ -319,9 +337,8 @@ impl<'a> Look<'a> {
             before = event.number;
             counted += missed;
             if let Some(group) = self.groups.get(name) {
-                let event = super::history::told(name, group, event);
-                told.events
-                    .push(crate::request::ToldEvent { missed, ..event });
+                let event = clients.told(name, group, event);
+                told.events.push(ToldEvent { missed, ..event });
             }
         }
         if self.all {
@@ -335,5 +352,39 @@ impl<'a> Look<'a> {
         let kept = self.groups.events_between(self.after, number - 1).count();
         let kept = u64::try_from(kept).unwrap_or(u64::MAX);
         (number - 1 - self.after).saturating_sub(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use weir_types::{PartitionIndex, TopicId};
+
+    #[test]
+    fn watches_of_many_groups_are_bounded_by_their_groups() {
+        let key = PartitionKey {
+            topic: TopicId([1; 16]),
+            index: PartitionIndex(0),
+        };
+        let names: BTreeSet<Name> = (0..1000).map(|n| Name::from(format!("{n}"))).collect();
+        let watch = |groups: Option<&BTreeSet<Name>>| Watch {
+            places: Vec::from([WatchPlace {
+                key,
+                groups: groups.cloned(),
+                after: None,
+            }]),
+            events_max: 1,
+            deadline: Tick(1),
+        };
+        let mut watches = Watches::default();
+        let most = u64::try_from(WATCHED_GROUPS_MAX / 1000).unwrap();
+        for id in 0..most {
+            assert!(watches.has_room_for(&watch(Some(&names))));
+            watches.insert(RequestId(id), watch(Some(&names)));
+        }
+        assert!(!watches.has_room_for(&watch(None)));
+        watches.remove(RequestId(0)).unwrap();
+        assert!(watches.has_room_for(&watch(Some(&names))));
     }
 }
