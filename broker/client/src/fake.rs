@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use weir_types::{
     BatchHeader, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch,
     ProducerId, TimestampMs, TopicId,
@@ -24,8 +24,9 @@ use weir_types::{
 use weir_wire::{
     ApiKey, Records, Request, Response, Text, decode_request, encode_response,
     messages::{
-        ApiVersionsResponse, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-        FetchRequest, FetchResponse, FetchableTopicResponse, InitProducerIdResponse,
+        ApiVersionsResponse, Coordinator, CreatableTopicResult, CreateTopicsRequest,
+        CreateTopicsResponse, FetchRequest, FetchResponse, FetchableTopicResponse,
+        FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdResponse,
         ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
         ListOffsetsTopicResponse, MetadataRequest, MetadataResponse, MetadataResponseBroker,
         MetadataResponsePartition, MetadataResponseTopic, PartitionData, PartitionProduceResponse,
@@ -79,7 +80,12 @@ pub(crate) struct FakeState {
     /// Batches above are refused.
     pub(crate) batch_bytes_max: Option<usize>,
     pub(crate) produce_version_max: Option<i16>,
+    /// Who answers for the coordinator of groups.
+    coordinator: Option<mpsc::UnboundedSender<Asked>>,
 }
+
+/// A request to the coordinator, and where its answer goes.
+pub(crate) type Asked = (Request, oneshot::Sender<Response>);
 
 /// The cluster; brokers 1 and 2 listen at ports 9001 and 9002.
 #[derive(Default)]
@@ -108,6 +114,13 @@ impl FakeCluster {
         let config = ClientConfig::new(["fake:9001"]);
         let dial: Arc<dyn Dial> = Arc::new(FakeDial(Arc::clone(self)));
         Client::connect_by(config, dial).await.expect("connects")
+    }
+
+    /// From now on a test is the coordinator of all groups.
+    pub(crate) fn coordinate(&self) -> mpsc::UnboundedReceiver<Asked> {
+        let (asked, inbox) = mpsc::unbounded_channel();
+        self.state().coordinator = Some(asked);
+        inbox
     }
 
     /// Every value of a partition in order, with its offset.
@@ -141,7 +154,7 @@ fn new_topic(partitions: usize) -> Vec<FakePartition> {
     (0..partitions).map(new).collect()
 }
 
-fn topic_id(name: &str) -> TopicId {
+pub(crate) fn topic_id(name: &str) -> TopicId {
     let mut id = [0xaa; 16];
     for (place, byte) in name.bytes().take(16).enumerate() {
         id[place] = byte;
@@ -311,6 +324,16 @@ async fn serve(
                 None => return,
             },
             Request::Fetch(request) => fetch(&cluster, broker, &request).await.into(),
+            request @ (Request::ConsumerGroupHeartbeat(_)
+            | Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::OffsetFetch(_)
+            | Request::OffsetCommit(_)) => match coordinated(&cluster, request).await {
+                Some(response) => response,
+                None => return,
+            },
             other => answer(&cluster, broker, other),
         };
         let segments = encode_response(header.correlation_id, header.api_version, &response);
@@ -322,6 +345,13 @@ async fn serve(
             return;
         }
     }
+}
+
+async fn coordinated(cluster: &FakeCluster, request: Request) -> Option<Response> {
+    let coordinator = cluster.state().coordinator.clone()?;
+    let (reply, answer) = oneshot::channel();
+    coordinator.send((request, reply)).ok()?;
+    answer.await.ok()
 }
 
 fn answer(cluster: &FakeCluster, broker: i32, request: Request) -> Response {
@@ -357,6 +387,7 @@ fn answer(cluster: &FakeCluster, broker: i32, request: Request) -> Response {
             .into()
         }
         Request::ListOffsets(request) => list_offsets(&state, broker, &request).into(),
+        Request::FindCoordinator(request) => find_coordinator(&request).into(),
         Request::CreateTopics(request) => create_topics(&mut state, &request).into(),
         other => panic!("the fake broker does not know {other:?}"),
     }
@@ -405,6 +436,20 @@ fn metadata(state: &FakeState, request: &MetadataRequest) -> MetadataResponse {
         controller_id: BrokerId(1),
         topics: names.into_iter().map(row).collect(),
         ..MetadataResponse::default()
+    }
+}
+
+fn find_coordinator(request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
+    let row = |key: &Text| Coordinator {
+        key: key.clone(),
+        node_id: BrokerId(1),
+        host: Text::from_static("fake"),
+        port: 9001,
+        ..Coordinator::default()
+    };
+    FindCoordinatorResponse {
+        coordinators: request.coordinator_keys.iter().map(row).collect(),
+        ..FindCoordinatorResponse::default()
     }
 }
 

@@ -117,6 +117,7 @@ impl ClassicMember {
             member_id: self.member_id.clone(),
             instance_id: self.profile.instance_id.clone(),
             epoch: self.generation,
+            membership: self.holding.losses(),
         }
     }
 

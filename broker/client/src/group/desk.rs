@@ -57,7 +57,11 @@ pub(crate) struct Start {
 #[derive(Debug)]
 pub(crate) enum Event {
     Positions(BTreeMap<TopicPartition, Offset>),
-    Released(BTreeMap<TopicPartition, CommitOffset>),
+    /// It gave up what it was asked to. This is to be committed first, unless it was lost.
+    Released {
+        offsets: BTreeMap<TopicPartition, CommitOffset>,
+        is_lost: bool,
+    },
     Taken,
     Polled,
     Commit {

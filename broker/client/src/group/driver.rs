@@ -53,6 +53,9 @@ enum Cause {
 
 struct Job {
     offsets: Offsets,
+    /// Read as this member of the group, and committed as no other: offsets that were read before
+    /// everything was lost are older than those of the next owner.
+    membership: u64,
     cause: Cause,
 }
 
@@ -260,15 +263,13 @@ impl Driver {
                 let offsets = self.changed(&positions);
                 let is_under_way = |job: &Job| matches!(job.cause, Cause::Time);
                 if !offsets.is_empty() && !self.queue.iter().any(is_under_way) {
-                    let cause = Cause::Time;
-                    self.queue.push_back(Job { offsets, cause });
+                    self.enqueue(offsets, Cause::Time);
                 }
             }
-            Event::Released(offsets) if offsets.is_empty() => self.input(Input::Released),
-            Event::Released(offsets) => self.queue.push_back(Job {
-                offsets,
-                cause: Cause::Release,
-            }),
+            Event::Released { is_lost: true, .. } => self.input(Input::Released),
+            // Without an offset too: commits that wait may be for what is given up, and others
+            // must not have it before.
+            Event::Released { offsets, .. } => self.enqueue(offsets, Cause::Release),
             Event::Taken => self.input(Input::Taken),
             Event::Polled => {
                 self.is_stalled = false;
@@ -279,10 +280,7 @@ impl Driver {
                 offsets,
                 reply,
                 permit,
-            } => self.queue.push_back(Job {
-                offsets,
-                cause: Cause::Asked(reply, permit),
-            }),
+            } => self.enqueue(offsets, Cause::Asked(reply, permit)),
             Event::Committed { partitions, reply } => {
                 let desktop = Arc::clone(&self.desktop);
                 self.tasks.push(Box::pin(async move {
@@ -295,12 +293,19 @@ impl Driver {
             }
             Event::Close { offsets, reply } => {
                 self.over_at = Some(self.desktop.shared.deadline());
-                self.queue.push_back(Job {
-                    offsets,
-                    cause: Cause::Close(reply),
-                });
+                self.enqueue(offsets, Cause::Close(reply));
             }
         }
+    }
+
+    /// Commits offsets that the reader told in its turn. While the reader does not know of a loss
+    /// yet, the member is still the one that it read as.
+    fn enqueue(&mut self, offsets: Offsets, cause: Cause) {
+        self.queue.push_back(Job {
+            offsets,
+            membership: self.member.identity().membership,
+            cause,
+        });
     }
 
     /// The positions that the group does not keep yet.
@@ -321,6 +326,7 @@ impl Driver {
             return;
         };
         let (desktop, offsets) = (Arc::clone(&self.desktop), job.offsets.clone());
+        let membership = job.membership;
         let now = Instant::now();
         let limit = match job.cause {
             // Others wait for the partitions.
@@ -330,7 +336,7 @@ impl Driver {
         let until = now + limit.min(self.desktop.shared.config.operation_timeout);
         self.current = Some(job);
         self.tasks.push(Box::pin(async move {
-            Done::Committed(desktop.commit(offsets, until).await)
+            Done::Committed(desktop.commit(offsets, membership, until).await)
         }));
     }
 
@@ -339,6 +345,8 @@ impl Driver {
             return;
         };
         match &result {
+            // What another member has read since may have been committed, too.
+            Ok(()) if job.membership != self.member.identity().membership => {}
             Ok(()) => {
                 let kept = job.offsets.iter().map(|(p, o)| (p.clone(), o.offset));
                 self.kept.extend(kept);

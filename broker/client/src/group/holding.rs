@@ -47,6 +47,7 @@ pub(super) struct Holding<P> {
     share: Option<BTreeSet<P>>,
     work: Work<P>,
     is_losing: bool,
+    losses: u64,
 }
 
 impl<P: Clone + Ord> Holding<P> {
@@ -56,6 +57,7 @@ impl<P: Clone + Ord> Holding<P> {
             share: None,
             work: Work::Nothing,
             is_losing: false,
+            losses: 0,
         }
     }
 
@@ -75,6 +77,11 @@ impl<P: Clone + Ord> Holding<P> {
     /// Whether others may own what is still here.
     pub(super) const fn is_losing(&self) -> bool {
         self.is_losing
+    }
+
+    /// How often everything was lost: what was read before counts for nothing afterwards.
+    pub(super) const fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Whether the reader is asked for nothing.
@@ -132,6 +139,7 @@ impl<P: Clone + Ord> Holding<P> {
         if self.is_losing {
             if self.owned.is_empty() {
                 self.is_losing = false;
+                self.losses += 1;
                 return Next::Nothing;
             }
             return self.release(self.owned.clone(), true);

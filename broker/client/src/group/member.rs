@@ -120,6 +120,8 @@ pub(crate) struct Identity {
     pub(crate) instance_id: Option<Text>,
     /// The member's epoch or the generation; -1 outside a group.
     pub(crate) epoch: i32,
+    /// Which membership it is: another one after everything was lost.
+    pub(crate) membership: u64,
 }
 
 /// A member by either protocol.

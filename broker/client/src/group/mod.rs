@@ -256,7 +256,7 @@ impl GroupConsumer {
         } else {
             commit.offsets
         };
-        self.tell(Event::Released(offsets));
+        self.tell(Event::Released { offsets, is_lost });
     }
 
     fn take(&mut self, starts: Vec<Start>) {

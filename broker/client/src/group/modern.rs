@@ -97,6 +97,7 @@ impl ModernMember {
             } else {
                 -1
             },
+            membership: self.holding.losses(),
         }
     }
 

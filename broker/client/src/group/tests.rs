@@ -1,5 +1,7 @@
 //! Scripts for members: what goes in, line by line, and what must come out. No broker, no clock.
 
+mod commits;
+
 use super::{
     ClassicAssignor,
     classic::ClassicMember,

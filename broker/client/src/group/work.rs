@@ -223,13 +223,19 @@ impl Desktop {
         }
     }
 
-    /// Commits offsets, again while that may help.
-    pub(crate) async fn commit(&self, mut open: Offsets, until: Instant) -> Result<(), GroupError> {
+    /// Commits offsets that were read in a membership, again while that may help and it lasts.
+    pub(crate) async fn commit(
+        &self,
+        mut open: Offsets,
+        membership: u64,
+        until: Instant,
+    ) -> Result<(), GroupError> {
         let mut attempts = Attempts::until(until);
         while let Some(first) = open.keys().next().cloned() {
             let identity = self.desk.identity();
-            if identity.epoch < 0 {
-                // Outside the group anybody could commit: an old position must not get through.
+            if identity.epoch < 0 || identity.membership != membership {
+                // Outside the group anybody could commit, and back in it the others may have read
+                // on: an old position must not get through.
                 let error = BrokerError::from(ErrorCode::UnknownMemberId);
                 return Err(commit_error(first, AdminError::Broker(error)));
             }
