@@ -192,7 +192,10 @@ impl Broker {
             answers: AnswerRoom::new(config.response_bytes_max),
         };
         let health = Health::new(&store);
+        let mut lag_topic = [0; 16];
+        getrandom::fill(&mut lag_topic).map_err(|error| system("random numbers", &error))?;
         let ground = Ground {
+            lag_topic: TopicId(lag_topic),
             clock,
             image: Arc::clone(&image),
             store: Arc::clone(&store),
@@ -367,6 +370,8 @@ impl Drop for Threads {
 /// What every shard stands on.
 #[derive(Clone)]
 struct Ground {
+    /// The id of the topic that lag is kept in, should it have to be made.
+    lag_topic: TopicId,
     clock: Clock,
     image: Arc<ArcSwap<Image>>,
     store: Arc<Store>,
@@ -395,7 +400,8 @@ fn start_threads(
     let budget = CacheBudget::new(config.store.tail_cache_bytes());
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-        let shard = new_shard(id, config, &ground, &budget, inbox, proposer.clone());
+        let mut shard = new_shard(id, config, &ground, &budget, inbox, proposer.clone());
+        shard.shards.clone_from(&threads.shards);
         let vital = Vital(Arc::clone(&ground.health));
         let thread = std::thread::Builder::new()
             .name(format!("weir-shard-{index}"))
@@ -603,6 +609,7 @@ fn new_shard(
     let node = NodeConfig {
         statics: Arc::clone(&config.topic_defaults),
         groups: config.groups.clone(),
+        lag_topic: Some(ground.lag_topic),
         retention_check_interval_ms: config.retention_check_interval_ms,
         producer_expiration_ms: config.producer_expiration_ms,
         ..NodeConfig::new(id, config.shards, config.node_id)
@@ -614,6 +621,7 @@ fn new_shard(
         store: Arc::clone(&ground.store),
         tail: TailCache::new(Arc::clone(budget)),
         inbox,
+        shards: Vec::new(),
         propose: Box::new(move |shard, proposal, records| {
             proposer.propose(shard, proposal, records)
         }),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use weir_meta::Image;
 use weir_node::Node;
-use weir_node::event::{Effect, Event, Notice, ProposalId, RequestId};
+use weir_node::event::{Effect, Event, Notice, ProposalId, RequestId, ShardMessage};
 use weir_node::request::{Answer, Ask};
 use weir_store::{Store, TailCache};
 use weir_types::log::{LogCommand, LogEvent, Token};
@@ -43,6 +43,8 @@ pub(crate) enum ToShard {
         /// This shard's own proposal, if it was.
         proposal: Option<ProposalId>,
     },
+    /// Another shard says something.
+    Told(ShardMessage),
     /// This shard's proposal failed.
     Refused(ProposalId),
     /// Leave.
@@ -82,6 +84,8 @@ pub(crate) struct Shard {
     pub(crate) store: Arc<Store>,
     pub(crate) tail: TailCache,
     pub(crate) inbox: Receiver<ToShard>,
+    /// All shards of the broker, by number.
+    pub(crate) shards: Vec<ShardSender>,
     pub(crate) propose: Propose,
     pub(crate) replies: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Commands of this turn, for the store.
@@ -161,6 +165,7 @@ impl Shard {
                 return true;
             }
             Some(ToShard::Agreed { image, proposal }) => Event::Agreed { image, proposal },
+            Some(ToShard::Told(message)) => Event::Told { message },
             Some(ToShard::Refused(proposal)) => Event::Refused { proposal },
             Some(ToShard::Stop) => return false,
         };
@@ -181,13 +186,14 @@ impl Shard {
             let Some(event) = answered.pop_front() else {
                 break;
             };
-            self.node.step(now, Event::Log(event), &mut effects);
+            self.node.step(now, event, &mut effects);
         }
         self.effects = effects;
     }
 
-    /// Carries out one effect; a read that the tail cache can answer gives its event.
-    fn carry_out(&mut self, effect: Effect) -> Option<LogEvent> {
+    /// Carries out one effect; a read that the tail cache can answer gives its event, and so does
+    /// a message for which another shard has no room.
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Answer { id, answer } => {
                 if let Some(reply) = self.replies.remove(&id) {
@@ -197,9 +203,20 @@ impl Shard {
             }
             Effect::Propose { proposal, records } => (self.propose)(self.id, proposal, records),
             Effect::Notice(notice) => tell(&notice),
-            Effect::Log(command) => return self.command(command),
+            Effect::Tell { to, message } => return self.say(to, message),
+            Effect::Log(command) => return self.command(command).map(Event::Log),
         }
         None
+    }
+
+    /// Hands a message to another shard, never waiting: two shards that wait for one another would
+    /// do so for ever. A shard that has left needs nothing.
+    fn say(&self, to: ShardId, message: ShardMessage) -> Option<Event> {
+        let shard = self.shards.get(usize::from(to.0))?;
+        match shard.offer(ToShard::Told(message)) {
+            Err(TrySendError::Full(ToShard::Told(message))) => Some(Event::Untold { message }),
+            _ => None,
+        }
     }
 
     /// Hands a command to the store, unless the tail cache answers it or there is no room for the
@@ -289,6 +306,13 @@ fn tell(notice: &Notice) {
                 partition = partition.index.0,
                 failures,
                 "the consumer groups of a partition of `__consumer_offsets` are read after all"
+            );
+        }
+        Notice::LagDamaged { partition, reason } => {
+            tracing::error!(
+                partition = partition.index.0,
+                reason,
+                "what is kept of lag cannot be read"
             );
         }
         Notice::DiskFailed {

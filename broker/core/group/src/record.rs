@@ -97,6 +97,25 @@ pub enum GroupRecord {
     },
 }
 
+impl GroupRecord {
+    /// The group that it tells of; a mark of a snapshot tells of none.
+    #[must_use]
+    pub const fn group(&self) -> Option<&Name> {
+        match self {
+            Self::Offset { group, .. }
+            | Self::Classic { group, .. }
+            | Self::Consumer { group, .. }
+            | Self::Member { group, .. }
+            | Self::Target { group, .. }
+            | Self::TargetEpoch { group, .. }
+            | Self::Current { group, .. }
+            | Self::History { group, .. }
+            | Self::Deleted { group } => Some(group),
+            Self::SnapshotBegin { .. } | Self::SnapshotEnd { .. } => None,
+        }
+    }
+}
+
 /// A committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {

@@ -1,7 +1,10 @@
 //! Answers in the core's own words; the driver translates them to the wire's messages.
 
 use crate::{Assignment, HistoryEvent, Name, record::CommittedOffset};
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use bytes::Bytes;
 use weir_types::{ErrorCode, PartitionIndex};
 
@@ -208,4 +211,32 @@ pub struct ConsumerMemberDescription {
     pub target: Assignment,
     /// Whether it speaks the classic protocol (KIP-848's `MemberType` 0; else 1).
     pub classic: bool,
+}
+
+/// A group as it is at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Its state, as ListGroups names it.
+    pub state: &'static str,
+    /// Which protocol it speaks, as ListGroups names it.
+    pub group_type: &'static str,
+    /// Its epoch or generation.
+    pub epoch: i32,
+    /// Its members.
+    pub members: Vec<ObservedMember>,
+}
+
+/// A member of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedMember {
+    /// Its id.
+    pub id: Name,
+    /// Its name, if it is a static member.
+    pub instance_id: Option<Name>,
+    /// What its client calls itself.
+    pub client_id: Name,
+    /// Where it connects from.
+    pub client_host: Name,
+    /// What it owns, by topic.
+    pub owned: BTreeMap<Name, BTreeSet<PartitionIndex>>,
 }

@@ -249,6 +249,11 @@ impl Board {
         };
         partition.sender = Some(sender);
         partition.start = report.log_start;
+        if let (Some(ms), None) = (report.empty_ms_ago, partition.recent.last()) {
+            let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+            let then = LagTime(now.0.saturating_sub(ms));
+            partition.recent.push(then, then, Offset::ZERO, &RECENT);
+        }
         if partition.high != report.high_watermark {
             partition.high = report.high_watermark;
             partition

@@ -75,6 +75,8 @@ pub struct PartitionReport {
     pub log_start: Offset,
     /// What went in and out since the last report that named it.
     pub traffic: Traffic,
+    /// How long ago, in milliseconds, the sender saw it without any record; nothing: it never did.
+    pub empty_ms_ago: Option<u64>,
 }
 
 /// One group.

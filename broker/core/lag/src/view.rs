@@ -340,12 +340,7 @@ impl Page<'_> {
             self.rows = self.rows.saturating_sub(1);
         }
         view.lag = self.view(total.sum());
-        let mut places: Vec<(usize, usize)> = members.into_iter().collect();
-        places.sort_by_key(|(_, place)| *place);
-        let told = places
-            .iter()
-            .filter_map(|(member, _)| group.meta.members.get(*member));
-        view.members = told.cloned().collect();
+        view.members = in_order(members, &group.meta.members);
         let stop = end.map(|()| match view.topics.last() {
             Some(topic) => {
                 let last = topic.partitions.last().map(|partition| partition.index);

@@ -9,6 +9,9 @@ use weir_types::limits::TOPIC_NAME_BYTES_MAX;
 /// The topic in which consumer groups are kept.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
+/// The topic in which lag and traffic are kept.
+pub const LAG: &str = "__weir_lag";
+
 /// Topics that the broker itself makes and writes; clients may read but never make them.
 pub const INTERNAL: &[&str] = &[
     CONSUMER_OFFSETS,

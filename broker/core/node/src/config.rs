@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use weir_group::GroupConfig;
 use weir_meta::StaticDefaults;
-use weir_types::{BrokerId, ShardId};
+use weir_types::{BrokerId, ShardId, TopicId};
 
 /// What a node is told when it is made; none of it changes while it runs.
 #[derive(Clone, Debug)]
@@ -25,6 +25,11 @@ pub struct NodeConfig {
     pub producer_check_interval_ms: u64,
     /// The settings of consumer groups.
     pub groups: GroupConfig,
+    /// The id of the topic that lag is kept in, drawn at random, should it have to be made; nothing:
+    /// this broker keeps no lag.
+    pub lag_topic: Option<TopicId>,
+    /// `default.replication.factor`, for topics that the node makes itself.
+    pub replication_factor: i16,
     /// Seeded faults; none in a broker.
     pub mutants: Mutants,
 }
@@ -42,6 +47,8 @@ impl NodeConfig {
             producer_expiration_ms: 24 * 60 * 60 * 1000,
             producer_check_interval_ms: 10 * 60 * 1000,
             groups: GroupConfig::default(),
+            lag_topic: None,
+            replication_factor: 1,
             mutants: Mutants::default(),
         }
     }

@@ -5,9 +5,12 @@
 //! order in which they were given.
 
 use crate::request::{Answer, Ask, PartitionKey};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use weir_meta::{Image, MetaRecord};
-use weir_types::log::{LogCommand, LogEvent};
+use weir_types::{
+    ShardId,
+    log::{LogCommand, LogEvent},
+};
 
 /// Names one question of one connection to one shard; the driver chooses it and never reuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +19,18 @@ pub struct RequestId(pub u64);
 /// Names a proposal of metadata records by this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProposalId(pub u64);
+
+/// What shards of a broker say to one another.
+#[derive(Clone, Debug)]
+pub enum ShardMessage {
+    /// What changed, for the keeper of lag.
+    Report(Box<weir_lag::Report>),
+    /// The keeper of lag wants to hear everything.
+    TellAll {
+        /// `Image::applied` of its image: whoever has an older one waits for it.
+        seen: u64,
+    },
+}
 
 /// Something that happened.
 #[derive(Debug)]
@@ -51,6 +66,16 @@ pub enum Event {
         /// Which.
         proposal: ProposalId,
     },
+    /// Another shard of this broker says something.
+    Told {
+        /// What.
+        message: ShardMessage,
+    },
+    /// What was said to another shard did not get there: its queue is full.
+    Untold {
+        /// What.
+        message: ShardMessage,
+    },
     /// The time that `Node::next_wake` named has come.
     Wake,
 }
@@ -73,6 +98,14 @@ pub enum Effect {
         proposal: ProposalId,
         /// What; never empty.
         records: Vec<MetaRecord>,
+    },
+    /// Hand something to another shard of this broker, as `Event::Told`; what does not fit into
+    /// its queue comes back as `Event::Untold`.
+    Tell {
+        /// Which.
+        to: ShardId,
+        /// What.
+        message: ShardMessage,
     },
     /// Tell people: nothing depends on it.
     Notice(Notice),
@@ -102,6 +135,13 @@ pub enum Notice {
         partition: PartitionKey,
         /// How many attempts had failed.
         failures: u32,
+    },
+    /// What is kept of lag cannot be read; nothing is told of lag until the broker starts again.
+    LagDamaged {
+        /// Where.
+        partition: PartitionKey,
+        /// Why, in one sentence.
+        reason: String,
     },
     /// The disk failed under a partition. What was not flushed is gone and was answered with an
     /// error.

@@ -84,6 +84,12 @@ pub const HISTORY_GROUPS_MAX: usize = 1_000;
 /// How long a watch waits while there is no coordinator at all, in milliseconds.
 pub const WATCH_NOBODY_MS: u64 = 1_000;
 
+/// How often a shard tells what changed of its partitions and groups, in milliseconds.
+pub const LAG_REPORT_MS: u64 = 1_000;
+
+/// How long after the first topic of a user the one that lag is kept in is made, in milliseconds.
+pub const LAG_MAKE_MS: u64 = 10_000;
+
 /// The most memory that a regular expression may take once it is compiled, in bytes.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
 

@@ -65,6 +65,10 @@ pub enum Ask {
     History(Box<HistoryAsk>),
     /// Wait for a rebalance of a group.
     Watch(Box<WatchAsk>),
+    /// Lag and traffic, perhaps once they changed.
+    Lag(Box<LagAsk>),
+    /// Lag and traffic over time.
+    LagHistory(Box<weir_lag::view::HistoryQuery>),
     /// Live bytes of every partition on this shard that is named; nothing: of all.
     Sizes(Option<Vec<PartitionKey>>),
     /// Change the metadata; only to [`META_SHARD`].
@@ -259,6 +263,15 @@ pub struct WatchAsk {
     pub wait_ms: u64,
 }
 
+/// A question about lag.
+#[derive(Clone, Debug)]
+pub struct LagAsk {
+    /// What.
+    pub query: weir_lag::view::LagQuery,
+    /// How long to wait for a change, in milliseconds.
+    pub wait_ms: u64,
+}
+
 /// Where one coordinator is watched.
 #[derive(Clone, Debug)]
 pub struct WatchPlace {
@@ -319,6 +332,10 @@ pub enum Answer {
     History(Vec<Result<HistoryTold, ErrorCode>>),
     /// To `Watch`: what is told of each place, in order.
     Watch(Vec<Result<Watched, ErrorCode>>),
+    /// To `Lag`.
+    Lag(Result<Box<weir_lag::view::LagPage>, ErrorCode>),
+    /// To `LagHistory`.
+    LagHistory(Result<Box<weir_lag::view::HistoryPage>, ErrorCode>),
     /// To `Sizes`; partitions that are not there are left out.
     Sizes(Vec<(PartitionKey, u64)>),
     /// To `Meta`.

@@ -199,6 +199,7 @@ impl World {
                 Effect::Answer { id, answer } => self.answered(id, &answer),
                 Effect::Log(command) => self.log(command),
                 Effect::Propose { .. } => panic!("nobody asked for it"),
+                Effect::Tell { .. } => panic!("lag is not kept here"),
                 Effect::Notice(_) => {}
             }
         }

@@ -201,8 +201,8 @@ apis! {
     DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, "Tells topics page by page.";
     GroupHistory: GroupHistoryRequest => GroupHistoryResponse, "Tells the rebalances of groups.";
     GroupWatch: GroupWatchRequest => GroupWatchResponse, "Waits for rebalances of groups.";
-    Lag: LagRequest => LagResponse, "Tells how far groups are behind and what goes through topics.", unanswered;
-    LagHistory: LagHistoryRequest => LagHistoryResponse, "Tells how lag and traffic went.", unanswered;
+    Lag: LagRequest => LagResponse, "Tells how far groups are behind and what goes through topics.";
+    LagHistory: LagHistoryRequest => LagHistoryResponse, "Tells how lag and traffic went.";
 }
 
 impl ApiKey {

@@ -246,6 +246,8 @@ impl World {
                 Ok(())
             }
             Effect::Notice(_) => Ok(()),
+            // Lag is not kept here, so shards have nothing to say to one another.
+            Effect::Tell { .. } => Ok(()),
         }
     }
 

@@ -76,7 +76,7 @@ impl Coordinator {
         known.chain(fresh.map(|(id, _)| id))
     }
 
-    fn classic_of(&self, id: &str) -> Option<&ClassicGroup> {
+    pub(super) fn classic_of(&self, id: &str) -> Option<&ClassicGroup> {
         self.live.get(id)?.classic.as_ref()
     }
 

@@ -2,6 +2,7 @@
 //! concerns, collects what they write and answer, and keeps their timers.
 
 mod admin;
+mod observe;
 mod offsets;
 mod snapshots;
 

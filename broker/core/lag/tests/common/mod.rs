@@ -153,6 +153,7 @@ impl World {
             index: PartitionIndex(index),
             high_watermark: Offset(high),
             log_start: Offset(0),
+            empty_ms_ago: None,
             traffic: Traffic {
                 records_in: came,
                 bytes_in: came * 100,

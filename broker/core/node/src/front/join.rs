@@ -4,8 +4,8 @@
 //! while a long poll waits.
 
 use super::{
-    Call, Context, configs, fetch_session::Told, groups, leaders::Leaders, metadata::MetadataJoin,
-    offsets, produce::init_producer_id_response, split::Place, topics,
+    Call, Context, configs, fetch_session::Told, groups, lag, leaders::Leaders,
+    metadata::MetadataJoin, offsets, produce::init_producer_id_response, split::Place, topics,
 };
 use crate::{
     pieces,
@@ -59,6 +59,8 @@ pub(super) enum Kind {
     Groups(groups::GroupsJoin),
     History(groups::HistoryJoin),
     Watch(groups::WatchJoin),
+    Lag(lag::LagJoin),
+    LagHistory(lag::LagJoin),
     Topics(topics::TopicsJoin),
     Configs(configs::ConfigsJoin),
 }
@@ -113,6 +115,7 @@ impl Join {
             Kind::Groups(join) => join.absorb(places, answer),
             Kind::History(join) => join.absorb(answer),
             Kind::Watch(join) => return join.absorb(answer),
+            Kind::Lag(join) | Kind::LagHistory(join) => join.absorb(answer),
             Kind::Topics(join) => join.absorb(meta_reply(answer)),
             Kind::Configs(join) => join.absorb(meta_reply(answer)),
         }
@@ -146,6 +149,8 @@ impl Join {
             Kind::Groups(join) => join.finish(image, &self.context, self.version),
             Kind::History(join) => join.finish(&self.context),
             Kind::Watch(join) => join.finish(&self.context),
+            Kind::Lag(join) => join.finish(&self.context),
+            Kind::LagHistory(join) => join.finish_history(&self.context),
             Kind::Topics(join) => join.finish(image),
             Kind::Configs(join) => join.finish(),
         };

@@ -12,6 +12,7 @@ mod fetch_session;
 mod follow;
 mod groups;
 mod join;
+mod lag;
 mod leaders;
 mod metadata;
 mod offsets;
@@ -286,6 +287,8 @@ impl Front {
             Request::DeleteGroups(body) => self.delete_groups(call, body),
             Request::GroupHistory(body) => self.group_history(call, &body),
             Request::GroupWatch(body) => self.group_watch(call, &body),
+            Request::Lag(body) => self.lag(call, &body),
+            Request::LagHistory(body) => self.lag_history(call, &body),
             other => Plan::Close {
                 reason: alloc::format!("{} is not served here", other.api()),
             },

@@ -19,6 +19,8 @@ enum Asker {
     Request(RequestId, Tick),
     /// This node, which wants producer ids.
     Ids,
+    /// This node, which needs no answer.
+    Nobody,
 }
 
 /// Commands that wait for their turn, and producer ids in hand.
@@ -39,7 +41,7 @@ impl Admin {
     pub(super) fn next_deadline(&self) -> Option<Tick> {
         let queued = self.queue.iter().filter_map(|(asker, _)| match asker {
             Asker::Request(_, deadline) => Some(*deadline),
-            Asker::Ids => None,
+            Asker::Ids | Asker::Nobody => None,
         });
         let ids = self.ids_waiting.front().map(|(_, deadline)| *deadline);
         queued.chain(ids).min()
@@ -68,6 +70,12 @@ impl Node {
         let deadline = now.tick + timeout_ms.min(TIMEOUT_MS_MAX);
         let asker = Asker::Request(id, deadline);
         self.admin.queue.push_back((asker, command));
+        self.next_command(now, effects);
+    }
+
+    /// A command of this node itself.
+    pub(super) fn own_command(&mut self, now: Now, command: Command, effects: &mut Vec<Effect>) {
+        self.admin.queue.push_back((Asker::Nobody, command));
         self.next_command(now, effects);
     }
 
@@ -166,6 +174,8 @@ impl Node {
                 let answer = Answer::Meta(decided.map_err(MetaError::from));
                 Gate::answer_now(id, answer, effects);
             }
+            // Refused: it is there already, or will be asked for again.
+            Asker::Nobody => {}
             Asker::Ids => {
                 self.admin.ids_asked = false;
                 for (id, _) in core::mem::take(&mut self.admin.ids_waiting) {

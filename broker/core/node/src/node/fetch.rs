@@ -10,6 +10,7 @@ use crate::{
     request::{Answer, FetchAsk, FetchPart, FetchResult, PartitionKey},
 };
 use alloc::vec::Vec;
+use weir_lag::Traffic;
 use weir_replica::EpochEnd;
 use weir_types::{
     ErrorCode, LeaderEpoch, Now, Offset, StorePartition, Tick,
@@ -114,7 +115,7 @@ impl Node {
         if let Some(fetch) = self.fetches.get_mut(&id) {
             fetch.hurried = true;
             self.drive(now, id, effects);
-        } else if !self.hurry_watch(now, id, effects) {
+        } else if !self.hurry_watch(now, id, effects) && !self.hurry_lag(now, id, effects) {
             self.held.hurry(id);
         }
     }
@@ -175,6 +176,7 @@ impl Node {
         }
         let enough = fetch.bytes >= fetch.min_bytes || fetch.bytes >= fetch.max_bytes;
         if enough || fetch.failed() || fetch.hurried || now.tick >= fetch.deadline {
+            self.count_fetched(now, &fetch);
             let answer = self.fetched(fetch);
             Gate::answer_now(id, answer, effects);
         } else {
@@ -259,6 +261,19 @@ impl Node {
         self.fetch_deadlines.remove(&(fetch.deadline, id));
         for part in &fetch.parts {
             self.parked.remove(&(part.ask.key, id));
+        }
+    }
+
+    /// What goes out is counted by offsets and pieces, never by records.
+    fn count_fetched(&mut self, now: Now, fetch: &WaitingFetch) {
+        for part in fetch.parts.iter().filter(|part| part.bytes > 0) {
+            let records = part.next.0 - part.ask.fetch_offset.0;
+            let traffic = Traffic {
+                records_out: u64::try_from(records).unwrap_or(0),
+                bytes_out: part.bytes as u64,
+                ..Traffic::default()
+            };
+            self.note_partition(now, part.ask.key, traffic);
         }
     }
 

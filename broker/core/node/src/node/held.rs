@@ -154,7 +154,11 @@ fn named(ask: &Ask, at: usize) -> Option<PartitionKey> {
         Ask::Groups(asks) => asks.get(at).map(|ask| ask.key),
         Ask::History(ask) => ask.partitions.get(at).map(|part| part.key),
         Ask::Watch(ask) => ask.places.get(at).map(|place| place.key),
-        Ask::Sizes(None) | Ask::Meta { .. } | Ask::ProducerId => None,
+        Ask::Sizes(None)
+        | Ask::Meta { .. }
+        | Ask::ProducerId
+        | Ask::Lag(_)
+        | Ask::LagHistory(_) => None,
     }
 }
 

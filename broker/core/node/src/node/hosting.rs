@@ -7,6 +7,7 @@ use crate::{
     request::{Answer, PartitionKey, shard_of},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use weir_lag::Traffic;
 use weir_meta::{Image, Topic, TopicConfig};
 use weir_types::{
     ErrorCode, Now, PartitionIndex, StorePartition,
@@ -49,6 +50,7 @@ impl Node {
             effects.push(Effect::Log(LogCommand::Open { replicas }));
         }
         self.tell_topics(now, &old, effects);
+        self.lag_image(now, &old, effects);
     }
 
     /// Forgets the partitions of topics that are gone.
@@ -102,6 +104,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         self.stop_coordinating(now, key, effects);
+        self.note_gone(now, key);
         self.gate.lost(key, None, error, effects);
         self.wake_fetches(now, key, effects);
         self.release_opened(now, key, effects);
@@ -155,6 +158,7 @@ impl Node {
                 self.load_if_replicated(now, key, effects);
             } else {
                 self.begin_coordinating(now, key, effects);
+                self.note_partition(now, key, Traffic::default());
                 self.wake_fetches(now, key, effects);
             }
         } else {
@@ -163,6 +167,7 @@ impl Node {
             if led_before {
                 let error = ErrorCode::NotLeaderOrFollower;
                 self.stop_coordinating(now, key, effects);
+                self.note_gone(now, key);
                 self.gate.lost(key, None, error, effects);
                 self.wake_fetches(now, key, effects);
             }
@@ -191,11 +196,16 @@ impl Node {
         let config = topic.map_or_else(TopicConfig::default, |topic| {
             TopicConfig::resolve(&self.config.statics, &self.image, topic)
         });
+        let tally = super::lag::Tally {
+            empty_at: (state.end.0 == 0).then_some(now.tick),
+            ..Default::default()
+        };
         let open = OpenPartition {
             store,
             start_asked: state.start,
             replica: weir_replica::Replica::open(state),
             config,
+            tally,
         };
         self.partitions.insert(key, Partition::Open(Box::new(open)));
         self.by_store.insert(store, key);
@@ -221,7 +231,7 @@ impl Node {
             let Partition::Open(open) = partition else {
                 continue;
             };
-            if self.keeps_groups(*key) {
+            if self.keeps_groups(*key) || self.keeps_lag(*key) {
                 // Snapshots say what may go.
                 continue;
             }

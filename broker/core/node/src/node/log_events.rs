@@ -6,6 +6,7 @@ use crate::{
     request::PartitionKey,
 };
 use alloc::{string::String, vec::Vec};
+use weir_lag::Traffic;
 use weir_types::{
     ErrorCode, Now, Offset, StorePartition, TimestampMs,
     log::{LogEvent, LogState},
@@ -63,6 +64,9 @@ impl Node {
                 let Some(batches) = self.groups_read(now, token, batches, effects) else {
                     return;
                 };
+                let Some(batches) = self.lag_read(now, token, batches, effects) else {
+                    return;
+                };
                 if let Some((id, part)) = self.tokens.remove(&token) {
                     if self.lookups.contains_key(&id) {
                         self.lookup_read(id, part, batches, effects);
@@ -101,6 +105,8 @@ impl Node {
             self.gate.replicated(key, replicated, effects);
             self.groups_replicated(key, effects);
             self.load_if_replicated(now, key, effects);
+            self.lag_replicated(key, effects);
+            self.note_partition(now, key, Traffic::default());
             self.wake_fetches(now, key, effects);
         }
     }
@@ -123,6 +129,7 @@ impl Node {
         // Told without having moved, a start may be asked for again.
         open.start_asked = start;
         self.gate.started(key, start, effects);
+        self.note_partition(now, key, Traffic::default());
         self.wake_fetches(now, key, effects);
     }
 
@@ -167,6 +174,7 @@ impl Node {
             }));
         }
         self.begin_coordinating(now, key, effects);
+        self.note_partition(now, key, Traffic::default());
         self.wake_fetches(now, key, effects);
     }
 

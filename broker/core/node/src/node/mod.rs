@@ -9,6 +9,8 @@ mod coordinator;
 mod fetch;
 mod held;
 mod hosting;
+mod kept;
+mod lag;
 mod log_events;
 mod lookup;
 mod produce;
@@ -50,6 +52,7 @@ pub struct Node {
     next_token: u64,
     admin: admin::Admin,
     coordinators: coordinator::Coordinators,
+    lag: lag::Lag,
     next_retention: Tick,
     next_producer_check: Tick,
 }
@@ -74,6 +77,8 @@ struct OpenPartition {
     config: TopicConfig,
     /// The furthest start that the log was told to move to.
     start_asked: Offset,
+    /// What is to be told of it.
+    tally: lag::Tally,
 }
 
 /// What a node has at the moment, for metrics.
@@ -119,6 +124,7 @@ impl Node {
             next_token: 0,
             admin: admin::Admin::default(),
             coordinators: coordinator::Coordinators::default(),
+            lag: lag::Lag::default(),
             config,
         }
     }
@@ -131,6 +137,8 @@ impl Node {
             Event::Log(event) => self.log_event(now, event, effects),
             Event::Agreed { image, proposal } => self.agreed(now, &image, proposal, effects),
             Event::Refused { proposal } => self.proposal_refused(now, proposal, effects),
+            Event::Told { message } => self.told(now, message, effects),
+            Event::Untold { message } => self.untold(now, message),
             Event::Wake => {}
         }
         self.run_timers(now, effects);
@@ -144,6 +152,7 @@ impl Node {
             self.held.next_deadline(),
             self.admin.next_deadline(),
             self.coordinators.next_deadline(),
+            self.lag.next_deadline(),
             self.fetch_deadlines.first().map(|(tick, _)| *tick),
         ]
         .into_iter()
@@ -210,11 +219,13 @@ impl Node {
         }
         self.held.check();
         self.coordinators.check(&self.image);
+        self.check_lag();
     }
 
     fn ask(&mut self, now: Now, id: RequestId, seen: u64, ask: Ask, effects: &mut Vec<Effect>) {
         let waiting =
             self.gate.len() + self.fetches.len() + self.lookups.len() + self.coordinators.len();
+        let waiting = waiting + self.lag.len();
         if waiting >= REQUESTS_WAITING_MAX {
             let answer = Answer::Refused(ErrorCode::RequestTimedOut);
             Gate::answer_now(id, answer, effects);
@@ -260,6 +271,8 @@ impl Node {
             Ask::Groups(asks) => self.groups(now, id, asks, effects),
             Ask::History(ask) => self.history(now, id, &ask, effects),
             Ask::Watch(ask) => self.watch(now, id, *ask, effects),
+            Ask::Lag(ask) => self.ask_lag(now, id, *ask, effects),
+            Ask::LagHistory(query) => self.ask_lag_history(now, id, &query, effects),
         }
     }
 
@@ -269,6 +282,7 @@ impl Node {
         self.expire_held(now, effects);
         self.expire_admin(now, effects);
         self.wake_coordinators(now, effects);
+        self.lag_timers(now, effects);
         if now.tick >= self.next_retention {
             self.next_retention = now.tick + self.config.retention_check_interval_ms.max(1);
             self.retain(now, effects);

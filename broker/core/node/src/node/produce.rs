@@ -67,6 +67,9 @@ impl Node {
                     leader_epoch: open.replica.epoch(),
                 };
                 if let Outcome::New { batch, meta } = appended.outcome {
+                    let traffic = &mut open.tally.traffic;
+                    traffic.records_in += meta.record_count();
+                    traffic.bytes_in += u64::from(meta.size_bytes);
                     effects.push(Effect::Log(LogCommand::Append {
                         partition: open.store,
                         batch,

@@ -73,6 +73,7 @@ pub(crate) struct Broker {
     next_request: u64,
     random: u128,
     tick: u64,
+    lag_topic: Option<TopicId>,
 }
 
 /// A request on its way.
@@ -118,9 +119,23 @@ pub(crate) fn create_request(topic: &str, configs: &[(&str, &str)]) -> CreateTop
 
 impl Broker {
     pub(crate) fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// One that keeps lag in a topic of that id.
+    pub(crate) fn with(lag_topic: Option<TopicId>) -> Self {
         let mut config = FrontConfig::new(SHARDS, BrokerId(1));
         config.num_partitions = 3;
-        let node = |shard| Node::new(now(0), NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1)));
+        let node = |shard| {
+            let config = NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1));
+            Node::new(
+                now(0),
+                NodeConfig {
+                    lag_topic,
+                    ..config
+                },
+            )
+        };
         let mut broker = Self {
             image: Arc::default(),
             who: admin(),
@@ -137,6 +152,7 @@ impl Broker {
             next_request: 0,
             random: 0,
             tick: 0,
+            lag_topic,
         };
         let listener = |name: &str, port| Listener {
             name: name.into(),
@@ -151,6 +167,15 @@ impl Broker {
         };
         broker.agree(&Command::RegisterBroker(register));
         broker
+    }
+
+    /// Samples of lag want a wall clock that moves; the other tests tell their times by heart.
+    fn time(&self) -> Now {
+        let mut time = now(self.tick);
+        if self.lag_topic.is_some() {
+            time.wall.0 += i64::try_from(self.tick).unwrap();
+        }
+        time
     }
 
     /// Asks as a client would; the request must be answered.
@@ -176,9 +201,10 @@ impl Broker {
             host: "/127.0.0.1".into(),
         };
         let image = self.image.clone();
+        let time = self.time();
         let random = &mut self.random;
         let mut call = Call {
-            now: now(self.tick),
+            now: time,
             image: &image,
             context: &context,
             version,
@@ -255,8 +281,18 @@ impl Broker {
 
     /// The broker starts again on what its disk holds; its clients find it as it was.
     pub(crate) fn restart(&mut self) {
-        let at = now(self.tick);
-        let node = |shard| Node::new(at, NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1)));
+        let at = self.time();
+        let lag_topic = self.lag_topic;
+        let node = |shard| {
+            let config = NodeConfig::new(ShardId(shard), SHARDS, BrokerId(1));
+            Node::new(
+                at,
+                NodeConfig {
+                    lag_topic,
+                    ..config
+                },
+            )
+        };
         self.nodes = (0..SHARDS).map(node).collect();
         for shard in (0..SHARDS).map(ShardId) {
             let image = self.image.clone();
@@ -332,7 +368,7 @@ impl Broker {
     }
 
     fn agree(&mut self, command: &Command) {
-        let decision = decide(&self.image, now(self.tick), command).unwrap();
+        let decision = decide(&self.image, self.time(), command).unwrap();
         self.apply(&decision.records, None);
     }
 
@@ -355,8 +391,9 @@ impl Broker {
 
     fn step(&mut self, shard: ShardId, event: Event) {
         let mut effects = Vec::new();
+        let time = self.time();
         let node = &mut self.nodes[usize::from(shard.0)];
-        node.step(now(self.tick), event, &mut effects);
+        node.step(time, event, &mut effects);
         node.check();
         for effect in effects {
             match effect {
@@ -377,6 +414,9 @@ impl Broker {
                             self.step(shard, Event::Log(event));
                         }
                     }
+                }
+                Effect::Tell { to, message } => {
+                    self.step(to, Event::Told { message });
                 }
                 Effect::Notice(
                     notice @ (Notice::GroupsDamaged { .. } | Notice::GroupsLoaded { .. }),

@@ -409,6 +409,7 @@ impl World {
                 text
             }
             Effect::Notice(notice) => format!("{notice:?}"),
+            Effect::Tell { to, message } => format!("tell {}: {message:?}", to.0),
             Effect::Log(command) => self.command_text(command),
         };
         writeln!(self.out, "    {text}").unwrap();

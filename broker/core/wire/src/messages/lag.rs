@@ -23,7 +23,8 @@ messages! {
         /// Where to go on: what the page before said; null begins.
         cursor: Option<Text>, null(0..);
         /// The generation of an earlier answer: only groups and topics that changed since then are
-        /// told, each of them whole; -1 tells everything.
+        /// told, each of them whole; -1 tells everything. That time goes by is no change: a lag in
+        /// time that is above 0 and is not told again has grown by as much.
         changes_since: i64 = -1;
         /// How long to wait for a change before an answer comes without any, in milliseconds.
         max_wait_ms: i32;
@@ -193,7 +194,7 @@ messages! {
         group_id: Text;
         /// The topic, or null for all topics asked for together.
         topic: Option<Text>, null(0..);
-        /// The time of the first point; each of the others is one resolution later.
+        /// When the step of the first point ended; each of the others is one resolution later.
         start_ms: TimestampMs;
         /// How many records the group was behind at the end of each step.
         lag: Vec<i64>;
@@ -205,7 +206,7 @@ messages! {
     part LagHistoryTopic {
         /// The topic.
         topic: Text;
-        /// The time of the first point; each of the others is one resolution later.
+        /// When the step of the first point ended; each of the others is one resolution later.
         start_ms: TimestampMs;
         /// Records appended in each step.
         records_in: Vec<i64>;

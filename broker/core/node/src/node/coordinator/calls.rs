@@ -46,6 +46,7 @@ impl Node {
             self.coordinators.asked.insert(request, (id, part));
             match self.coordinators.ready(ask.key) {
                 Ok(()) => {
+                    self.note_request(now, ask.key, &ask.request);
                     let event = GroupEvent::Request {
                         id: request,
                         request: ask.request,

@@ -1,7 +1,13 @@
 //! Groups are read from the log, from its start to its end, a bounded piece at a time; until then
 //! every question hears that they are being loaded.
 
-use super::{super::Node, Room, State};
+use super::{
+    super::{
+        Node,
+        kept::{Writes, take_records},
+    },
+    Room, State,
+};
 use crate::{
     event::{Effect, Notice},
     limits::{GROUP_LOAD_READ_BYTES_MAX, GROUP_RETRY_MS, GROUP_RETRY_MS_MAX},
@@ -9,15 +15,12 @@ use crate::{
 };
 use alloc::{
     boxed::Box,
-    collections::BTreeMap,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
 use weir_group::{Coordinator, Groups, WriteId, decode};
 use weir_types::{
-    BatchHeader, Now, Offset,
-    batch::{Compression, payload, records},
+    Now, Offset,
     log::{LogCommand, ReadError, StoredBatch, Token},
 };
 
@@ -101,9 +104,7 @@ impl Node {
             state: State::Loading(loading),
             // Every question of an earlier time was answered, so numbers may begin anew.
             next_write: WriteId(0),
-            writes: BTreeMap::new(),
-            snapshot_begins: Offset::ZERO,
-            start_moves: None,
+            writes: Writes::default(),
             wake_at: None,
         };
         self.coordinators.rooms.insert(key, room);
@@ -202,6 +203,7 @@ impl Node {
                 failures,
             }));
         }
+        self.tell_all_soon(now, 0);
         self.carry_out_groups(now, key, given, effects);
     }
 
@@ -234,42 +236,11 @@ impl Node {
 impl Loading {
     /// Applies the records of what was read.
     fn take(&mut self, pieces: &[StoredBatch]) -> Result<(), String> {
-        let before = self.next;
-        for piece in pieces {
-            match piece {
-                StoredBatch::Cached(batch) => self.apply(&batch.header(), batch.body())?,
-                StoredBatch::Read(bytes) => {
-                    let mut rest = &bytes[..];
-                    while !rest.is_empty() {
-                        let header = BatchHeader::read(rest).map_err(|error| error.to_string())?;
-                        self.apply(&header, payload(rest, &header))?;
-                        rest = &rest[header.size_bytes..];
-                    }
-                }
-            }
-        }
-        if self.next == before {
-            return Err(format!("the log has nothing at offset {before}"));
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, header: &BatchHeader, payload: &[u8]) -> Result<(), String> {
-        let at = header.base_offset;
-        if header.next_offset() <= self.next {
-            return Ok(());
-        }
-        if header.compression() != Some(Compression::None) {
-            return Err(format!("the batch at offset {at} is compressed"));
-        }
-        for record in records(payload, header.record_count) {
-            let record = record.map_err(|error| format!("the batch at offset {at}: {error}"))?;
-            let key = record.key.unwrap_or_default();
-            let record = decode(key, record.value)
-                .map_err(|error| format!("the batch at offset {at}: {error}"))?;
-            self.groups.apply(&record);
-        }
-        self.next = header.next_offset();
-        Ok(())
+        let groups = &mut self.groups;
+        take_records(pieces, &mut self.next, |key, value| {
+            let record = decode(key, value).map_err(|error| error.to_string())?;
+            groups.apply(&record);
+            Ok(())
+        })
     }
 }

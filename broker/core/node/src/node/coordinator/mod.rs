@@ -12,7 +12,7 @@ mod loading;
 mod topics;
 mod watch;
 
-use super::Node;
+use super::{Node, kept::Writes};
 use crate::{
     event::{Effect, RequestId},
     gate::When,
@@ -28,12 +28,7 @@ use weir_group::{
     Coordinator, GroupEffect, GroupEvent, GroupRecord, Reply, TopicTable, WriteId, encode,
 };
 use weir_meta::{Image, name::CONSUMER_OFFSETS};
-use weir_replica::{AppendRules, Outcome};
-use weir_types::{
-    Batch, ErrorCode, Now, Offset, Tick,
-    log::{LogCommand, Token},
-};
-use weir_wire::build::{BatchBuilder, Stamp};
+use weir_types::{ErrorCode, Now, Tick, log::Token};
 
 /// The coordinators of a shard, and what waits for them.
 #[derive(Debug, Default)]
@@ -58,12 +53,7 @@ struct Room {
     state: State,
     /// The number of its next write, which never comes twice.
     next_write: WriteId,
-    /// Where the writes that are not yet replicated end.
-    writes: BTreeMap<WriteId, Offset>,
-    /// Where the snapshot that was begun last begins.
-    snapshot_begins: Offset,
-    /// Once everything below the first is replicated, the log may start at the second.
-    start_moves: Option<(Offset, Offset)>,
+    writes: Writes,
     wake_at: Option<Tick>,
     /// How often in a row its groups could not be read.
     failures: u32,
@@ -168,6 +158,9 @@ impl Node {
         key: PartitionKey,
         effects: &mut Vec<Effect>,
     ) {
+        if self.keeps_lag(key) {
+            return self.begin_keeping(now, key, effects);
+        }
         if !self.keeps_groups(key) {
             return;
         }
@@ -184,6 +177,7 @@ impl Node {
         key: PartitionKey,
         effects: &mut Vec<Effect>,
     ) {
+        self.stop_keeping(key, effects);
         self.coordinators.wake(key, None);
         let Some(room) = self.coordinators.rooms.remove(&key) else {
             return;
@@ -288,11 +282,36 @@ impl Node {
         }
     }
 
+    /// The coordinators, with their partitions, that work.
+    pub(super) fn coordinating(&self) -> impl Iterator<Item = (PartitionKey, &Coordinator)> {
+        let rooms = self.coordinators.rooms.iter();
+        rooms.filter_map(|(key, room)| match &room.state {
+            State::Active(coordinator) => Some((*key, &**coordinator)),
+            State::Loading(_) | State::Damaged => None,
+        })
+    }
+
+    /// The coordinator of a partition, if it works.
+    pub(super) fn coordinator(&self, key: PartitionKey) -> Option<&Coordinator> {
+        match &self.coordinators.rooms.get(&key)?.state {
+            State::Active(coordinator) => Some(coordinator),
+            State::Loading(_) | State::Damaged => None,
+        }
+    }
+
+    /// Whether groups of this shard are still being read.
+    pub(super) fn groups_loading(&self) -> bool {
+        let rooms = self.coordinators.rooms.values();
+        rooms
+            .into_iter()
+            .any(|room| matches!(room.state, State::Loading(_)))
+    }
+
     /// When a write is replicated; nothing if it is already.
     fn when_written(&self, key: PartitionKey, write: Option<WriteId>) -> Option<When> {
         let room = self.coordinators.rooms.get(&key)?;
-        let end = room.writes.get(&write?)?;
-        Some(When::Replicated(key, *end))
+        let end = room.writes.end_of(write?.0)?;
+        Some(When::Replicated(key, end))
     }
 
     /// Appends the records as one batch; returns whether that could be done.
@@ -304,38 +323,15 @@ impl Node {
         records: &[GroupRecord],
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let mut builder = BatchBuilder::new(now.wall);
-        for record in records {
-            let (key, value) = encode(record);
-            builder.push(now.wall, Some(&key), value.as_deref(), &[]);
-        }
-        let bytes = builder.finish(Stamp::default());
-        let batch = Batch::parse(&bytes).expect("I-NODE-16: a batch of our own making is whole");
-        let Some(open) = self.open_mut(key) else {
+        let encoded = records.iter().map(encode);
+        let Some(written) = self.append_own(now, key, encoded, effects) else {
             return false;
         };
-        let rules = AppendRules {
-            log_append_time: false,
-            min_insync_replicas: open.config.min_insync_replicas,
-            forget_sequences: false,
-        };
-        let header = batch.header();
-        let Ok(appended) = open.replica.append(now, batch, &header, &rules) else {
-            return false;
-        };
-        if let Outcome::New { batch, meta } = appended.outcome {
-            effects.push(Effect::Log(LogCommand::Append {
-                partition: open.store,
-                batch,
-                meta,
-            }));
-        }
+        self.note_groups(now, key, records);
         if let Some(room) = self.coordinators.rooms.get_mut(&key) {
             room.next_write = WriteId(write.0 + 1);
-            room.writes.insert(write, appended.end);
-            if let Some(GroupRecord::SnapshotBegin { .. }) = records.first() {
-                room.snapshot_begins = appended.base_offset;
-            }
+            let begins = matches!(records.first(), Some(GroupRecord::SnapshotBegin { .. }));
+            room.writes.written(write.0, written, begins);
         }
         true
     }
@@ -344,9 +340,7 @@ impl Node {
     fn snapshot_written(&mut self, key: PartitionKey, end: WriteId, effects: &mut Vec<Effect>) {
         let replicated = self.open(key).map(|open| open.replica.high_watermark());
         if let Some(room) = self.coordinators.rooms.get_mut(&key) {
-            let end = room.writes.get(&end).copied();
-            let end = end.or(replicated.ok()).unwrap_or(room.snapshot_begins);
-            room.start_moves = Some((end, room.snapshot_begins));
+            room.writes.snapshot_written(end.0, replicated.ok());
         }
         self.groups_replicated(key, effects);
     }
@@ -359,14 +353,7 @@ impl Node {
         let Some(super::Partition::Open(open)) = self.partitions.get(&key) else {
             return;
         };
-        let replicated = open.replica.high_watermark();
-        while let Some(first) = room.writes.first_entry()
-            && *first.get() <= replicated
-        {
-            first.remove();
-        }
-        let due = room.start_moves.take_if(|(end, _)| *end <= replicated);
-        if let Some((_, to)) = due {
+        if let Some(to) = room.writes.replicated(open.replica.high_watermark()) {
             // It can fail only where the partition is no longer led, and then it need not move.
             let _start = self.delete_below(key, Some(to), effects);
         }

@@ -232,8 +232,8 @@ impl Node {
     /// When everything that a coordinator knows is replicated; nothing if it is already.
     pub(super) fn all_written(&self, key: PartitionKey) -> Option<When> {
         let room = self.coordinators.rooms.get(&key)?;
-        let (_, end) = room.writes.last_key_value()?;
-        Some(When::Replicated(key, *end))
+        let end = room.writes.last_end()?;
+        Some(When::Replicated(key, end))
     }
 }
 
