@@ -7,7 +7,7 @@ use crate::{
     limits::{GONE_MAX, WINDOW_MS},
     record::{Behind, Since, Traffic},
     report::{GroupMeta, GroupReport, PartitionReport, Report, Sender, Topics},
-    track::{LagTime, RECENT, Track, passed},
+    track::{LagTime, Point, RECENT, Track, passed},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -429,6 +429,13 @@ impl Board {
             }
         }
         marks
+    }
+
+    /// What is known by the second of where a watermark was.
+    pub(crate) fn recent(&self, topic: TopicId, index: PartitionIndex) -> Option<&[Point]> {
+        let topic = self.topics.get(self.names.get(&topic)?)?;
+        let partition = topic.partitions.get(usize::try_from(index.0).ok()?)?;
+        Some(partition.recent.points())
     }
 
     /// How far a group is behind on a partition.

@@ -105,6 +105,8 @@ pub struct Keeper {
     sampled: u64,
     snapshot: Option<Snapshot>,
     marked_at: LagTime,
+    /// When watermarks are marked again; with the first sample for the first time.
+    mark_at: LagTime,
     /// The second in which the windows were looked at last.
     second: i64,
     complete: bool,
@@ -128,6 +130,7 @@ impl Keeper {
             sampled: 0,
             snapshot: None,
             marked_at: clock.at(now),
+            mark_at: clock.at(now),
             second: clock.at(now).0.div_euclid(1000),
             complete: false,
         }
@@ -332,9 +335,10 @@ impl Keeper {
 
     /// Writes down where the watermarks are that moved, once a minute.
     fn mark(&mut self, at: LagTime, records: &mut Vec<LagRecord>) {
-        if at.0 - self.marked_at.0 < MARK_MS {
+        if at < self.mark_at {
             return;
         }
+        self.mark_at = LagTime(at.0 + MARK_MS);
         let since = core::mem::replace(&mut self.marked_at, at);
         if self.complete {
             let known = self.board.topics().values();
@@ -343,7 +347,23 @@ impl Keeper {
             let gone = gone.difference(&known);
             records.extend(gone.map(|topic| LagRecord::TopicGone { topic: *topic }));
         }
-        let topics = self.board.take_marks();
+        let mut topics = self.board.take_marks();
+        for (topic, marks) in &mut topics {
+            marks.retain(|(index, _)| {
+                // The first time all that is known is written down, not only where it is now.
+                let first = self.ledger.marks(*topic, *index).is_none();
+                let points = self.board.recent(*topic, *index).filter(|_| first);
+                let track = points.map(|points| LagRecord::Track {
+                    topic: *topic,
+                    index: *index,
+                    points: points.to_vec(),
+                });
+                let told = track.is_some();
+                records.extend(track);
+                !told
+            });
+        }
+        topics.retain(|(_, marks)| !marks.is_empty());
         if !topics.is_empty() {
             records.push(LagRecord::Marks { since, at, topics });
         }

@@ -94,6 +94,9 @@ impl Ledger {
                 points,
             } => {
                 let track = Track::of(points.iter().copied());
+                self.last_time = track
+                    .last()
+                    .map_or(self.last_time, |last| self.last_time.max(last.at));
                 self.marks.insert((*topic, *index), track);
             }
             LagRecord::TopicGone { topic } => self.marks.retain(|(of, _), _| of != topic),
