@@ -235,7 +235,9 @@ impl Node {
         match message {
             ShardMessage::TellAll { seen } => self.tell_all_soon(now, seen),
             ShardMessage::Report(report) => {
-                let (full, shard) = (report.full, report.sender.shard);
+                // What comes while the log is being read is lost, and asked for again.
+                let full = report.full && self.keeper().is_some();
+                let shard = report.sender.shard;
                 self.lag_event(now, LagEvent::Report(*report), effects);
                 let shards = usize::from(self.config.shards);
                 if let Some(room) = self.lag.room.as_mut().filter(|_| full) {
