@@ -642,12 +642,6 @@ pub struct BatchMeta {
 }
 
 impl BatchMeta {
-    /// How many offsets it takes.
-    #[must_use]
-    pub const fn record_count(&self) -> u64 {
-        (self.last_offset.0 - self.base_offset.0 + 1).cast_unsigned()
-    }
-
     /// The meta of a batch whose bytes already carry their final offset and epoch.
     #[must_use]
     pub fn of(header: &BatchHeader, appended_at: TimestampMs) -> Self {

@@ -68,7 +68,8 @@ impl Node {
                 };
                 if let Outcome::New { batch, meta } = appended.outcome {
                     let traffic = &mut open.tally.traffic;
-                    traffic.records_in += meta.record_count();
+                    traffic.records_in +=
+                        (meta.next_offset().0 - meta.base_offset.0).cast_unsigned();
                     traffic.bytes_in += u64::from(meta.size_bytes);
                     effects.push(Effect::Log(LogCommand::Append {
                         partition: open.store,
