@@ -16,6 +16,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::iter::Peekable;
 use weir_group::{Groups, HistoryEvent, Name};
 use weir_types::{ErrorCode, Now, Tick, TimestampMs};
 
@@ -324,12 +325,18 @@ impl<'a> Look<'a> {
         let mut counted = 0;
         let mut seen = BTreeSet::new();
         let mut clients = Clients::default();
+        let kept = self.groups.events_between(self.after, u64::MAX);
+        let mut gone = Gone {
+            after: self.after,
+            kept: kept.map(|(_, event)| event.number).peekable(),
+            kept_count: 0,
+        };
         for (name, event, _) in &self.events {
             let missed = if self.all {
                 event.number - before - 1
             } else if seen.insert(*name) && event.previous > self.after {
                 // Which of the numbers that are gone were this group's, nobody knows any more.
-                let gone = self.gone_before(event.number).saturating_sub(counted);
+                let gone = gone.before(event.number).saturating_sub(counted);
                 gone.min(event.sequence - 1).max(1)
             } else {
                 0
@@ -346,12 +353,22 @@ impl<'a> Look<'a> {
         }
         told
     }
+}
 
-    /// How many events between this watch's place and a number are not kept.
-    fn gone_before(&self, number: u64) -> u64 {
-        let kept = self.groups.events_between(self.after, number - 1).count();
-        let kept = u64::try_from(kept).unwrap_or(u64::MAX);
-        (number - 1 - self.after).saturating_sub(kept)
+/// How many events behind a place are not kept, in one pass.
+struct Gone<I: Iterator<Item = u64>> {
+    after: u64,
+    kept: Peekable<I>,
+    kept_count: u64,
+}
+
+impl<I: Iterator<Item = u64>> Gone<I> {
+    /// How many there are below a number, which must not descend from call to call.
+    fn before(&mut self, number: u64) -> u64 {
+        while self.kept.next_if(|kept| *kept < number).is_some() {
+            self.kept_count += 1;
+        }
+        (number - 1 - self.after).saturating_sub(self.kept_count)
     }
 }
 
