@@ -455,3 +455,39 @@ fn too_many_groups_in_a_request_are_refused() {
         assert_eq!(told.error_code, error, "{:?}", told.error_message);
     }
 }
+
+#[test]
+fn the_history_tells_whether_a_member_left_or_was_taken_out() {
+    let mut broker = with_coordinators();
+    let leave = |member: &str, reason: &str| LeaveGroupRequest {
+        group_id: text("a"),
+        members: vec![MemberIdentity {
+            member_id: text(member),
+            group_instance_id: None,
+            reason: Some(text(reason)),
+        }],
+        ..Default::default()
+    };
+    for reason in [
+        "the consumer is being closed",
+        "member was removed by an admin",
+        "member was removed by an admin: it is stuck",
+    ] {
+        beat(&mut broker, "a", 0);
+        broker.pass(2000);
+        let left = body!(LeaveGroup, broker.ask(5, leave("m", reason)));
+        assert_eq!(left.members[0].error_code, ErrorCode::None);
+        broker.pass(2000);
+    }
+    let events = history(&mut broker, None, 1000).events;
+    let left = events.iter().filter(|event| event.members_after == 0);
+    let told: Vec<&str> = left.map(|event| event.causes[0].text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "a member left: the consumer is being closed",
+            "a person did it: member was removed by an admin",
+            "a person did it: member was removed by an admin: it is stuck",
+        ]
+    );
+}
