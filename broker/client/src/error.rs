@@ -398,6 +398,13 @@ pub enum GroupError {
     /// No usable answer, and no hope for one.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The consumer was closed and its last offsets were not committed in time; the next owners
+    /// read again from the ones before.
+    #[error("the last offsets were not committed within {timeout_ms} ms")]
+    CommitTimeout {
+        /// The client's operation timeout.
+        timeout_ms: u64,
+    },
     /// The member has left its group.
     #[error("the group consumer is closed")]
     Closed,

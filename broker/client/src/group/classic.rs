@@ -159,6 +159,9 @@ impl ClassicMember {
             Input::Taken => {
                 self.holding.taken();
             }
+            Input::NotTaken => {
+                self.holding.not_taken();
+            }
             Input::Counts(counts) => self.share_out(now, &counts),
             Input::Topics(topics) => {
                 self.is_outdated |= self.phase == Phase::Syncing || topics != self.profile.topics;

@@ -3,7 +3,7 @@
 //! Looking whether there is an order costs one atomic read, since the reader does it for each
 //! record. Nothing here waits.
 
-use super::CommitOffset;
+use super::{CommitOffset, FinalCommit};
 use crate::{
     consumer::SeekTo,
     error::{ConsumeError, GroupError},
@@ -59,7 +59,7 @@ pub(crate) enum Event {
     Positions(BTreeMap<TopicPartition, Offset>),
     /// It gave up what it was asked to. This is to be committed first, unless it was lost.
     Released {
-        offsets: BTreeMap<TopicPartition, CommitOffset>,
+        commit: FinalCommit,
         is_lost: bool,
     },
     Taken,
@@ -74,7 +74,7 @@ pub(crate) enum Event {
         reply: oneshot::Sender<Result<BTreeMap<TopicPartition, CommitOffset>, GroupError>>,
     },
     Close {
-        offsets: BTreeMap<TopicPartition, CommitOffset>,
+        commit: FinalCommit,
         reply: oneshot::Sender<Result<(), GroupError>>,
     },
 }

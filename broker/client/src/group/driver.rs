@@ -4,7 +4,7 @@
 //! Commits go out one after the other, so that an older one never overtakes a newer one.
 
 use super::{
-    CommitOffset, GroupProtocol,
+    CommitOffset, FinalCommit, GroupProtocol,
     builder::Pattern,
     desk::{Desk, Event, Order, Start},
     member::{Answer, Ask, Input, Member, Output},
@@ -34,7 +34,8 @@ type Reply = oneshot::Sender<Result<(), GroupError>>;
 /// Work that is done.
 enum Done {
     Told(Result<Answer, RequestError>),
-    Placed(Vec<Start>),
+    /// Nothing: the member is not in the group any more.
+    Placed(Option<Vec<Start>>),
     Names(BTreeMap<TopicId, Arc<str>>),
     Counts(BTreeMap<Arc<str>, i32>),
     Committed(Result<(), GroupError>),
@@ -81,8 +82,9 @@ pub(crate) struct Driver {
     is_learning: bool,
     /// Whether the member joins, and is to know all topics then.
     is_learning_asked: bool,
-    /// When leaving is given up.
+    /// When the last commit, or then leaving, is given up.
     over_at: Option<Instant>,
+    is_leaving: bool,
     farewell: Option<(Reply, Result<(), GroupError>)>,
     is_over: bool,
     /// What the classic protocol's subscription was worked out from.
@@ -111,6 +113,7 @@ impl Driver {
             is_learning: false,
             is_learning_asked: false,
             over_at: None,
+            is_leaving: false,
             farewell: None,
             is_over: false,
             seen: BTreeMap::new(),
@@ -185,7 +188,7 @@ impl Driver {
     fn time_passed(&mut self) {
         let now = Instant::now();
         if self.over_at.is_some_and(|at| now >= at) {
-            self.is_over = true;
+            self.give_up();
             return;
         }
         if self.snapshot_at.is_some_and(|at| now >= at) && !self.is_snapshot_asked {
@@ -269,7 +272,10 @@ impl Driver {
             Event::Released { is_lost: true, .. } => self.input(Input::Released),
             // Without an offset too: commits that wait may be for what is given up, and others
             // must not have it before.
-            Event::Released { offsets, .. } => self.enqueue(offsets, Cause::Release),
+            Event::Released { commit, .. } => {
+                let offsets = self.last(commit);
+                self.enqueue(offsets, Cause::Release);
+            }
             Event::Taken => self.input(Input::Taken),
             Event::Polled => {
                 self.is_stalled = false;
@@ -291,7 +297,8 @@ impl Driver {
                     Done::Nothing
                 }));
             }
-            Event::Close { offsets, reply } => {
+            Event::Close { commit, reply } => {
+                let offsets = self.last(commit);
                 self.over_at = Some(self.desktop.shared.deadline());
                 self.enqueue(offsets, Cause::Close(reply));
             }
@@ -315,6 +322,14 @@ impl Driver {
             .filter(|(partition, offset)| self.kept.get(partition) != Some(offset));
         news.map(|(p, offset)| (p.clone(), CommitOffset::from(*offset)))
             .collect()
+    }
+
+    /// What is committed of partitions that go: what the listener wants, and where the rest has
+    /// moved to. An offset that the group keeps is not told again: it would be news of old.
+    fn last(&self, commit: FinalCommit) -> Offsets {
+        let mut offsets = self.changed(&commit.positions);
+        offsets.extend(commit.offsets);
+        offsets
     }
 
     /// Begins the next commit, if none is under way.
@@ -378,7 +393,32 @@ impl Driver {
         }
     }
 
+    /// The last commit has taken too long, and so nobody waits for one any more; or the farewell.
+    fn give_up(&mut self) {
+        if self.is_leaving {
+            self.is_over = true;
+            return;
+        }
+        let timeout = self.desktop.shared.config.operation_timeout;
+        let late = || GroupError::CommitTimeout {
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let queue = std::mem::take(&mut self.queue);
+        for job in self.current.take().into_iter().chain(queue) {
+            match job.cause {
+                Cause::Time | Cause::Release => {}
+                Cause::Asked(reply, _) => {
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(Err(late()));
+                }
+                Cause::Close(reply) => self.farewell = Some((reply, Err(late()))),
+            }
+        }
+        self.leave(Duration::from_millis(FAREWELL_MS));
+    }
+
     fn leave(&mut self, limit: Duration) {
+        self.is_leaving = true;
         self.over_at = Some(Instant::now() + limit);
         self.input(Input::Leave);
         if self.member.is_over() {
@@ -393,12 +433,17 @@ impl Driver {
                 tracing::debug!(group = %self.desktop.settings.group, %error, "no answer of the coordinator");
                 self.input(Input::Failed(error));
             }
-            Done::Placed(starts) => {
+            Done::Placed(None) => self.input(Input::NotTaken),
+            Done::Placed(Some(starts)) => {
                 for start in &starts {
-                    if let Ok(offset) = &start.offset
-                        && start.is_kept
-                    {
-                        self.kept.insert(start.partition.clone(), *offset);
+                    match &start.offset {
+                        Ok(offset) if start.is_kept => {
+                            self.kept.insert(start.partition.clone(), *offset);
+                        }
+                        // It may have been here before.
+                        _ => {
+                            self.kept.remove(&start.partition);
+                        }
                     }
                 }
                 self.desk.order(Order::Take(starts));
@@ -439,7 +484,6 @@ impl Driver {
                 partitions,
                 is_lost,
             } => {
-                self.kept.retain(|p, _| !partitions.contains(p));
                 self.desk.order(Order::Release {
                     partitions,
                     is_lost,

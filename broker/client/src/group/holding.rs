@@ -74,6 +74,11 @@ impl<P: Clone + Ord> Holding<P> {
         all
     }
 
+    /// Whether the reader is taking something in.
+    pub(super) const fn is_taking(&self) -> bool {
+        matches!(self.work, Work::Taking(_))
+    }
+
     /// Whether others may own what is still here.
     pub(super) const fn is_losing(&self) -> bool {
         self.is_losing
@@ -124,6 +129,15 @@ impl<P: Clone + Ord> Holding<P> {
         };
         self.owned.extend(fresh);
         true
+    }
+
+    /// What was to be taken in was not; answers whether it was asked.
+    pub(super) fn not_taken(&mut self) -> bool {
+        let was_asked = self.is_taking();
+        if was_asked {
+            self.work = Work::Nothing;
+        }
+        was_asked
     }
 
     /// The reader is asked to take these in.

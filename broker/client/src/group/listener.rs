@@ -46,8 +46,9 @@ pub trait RebalanceListener: Send {
         let _ = partitions;
     }
 
-    /// Partitions are given up; no record of them follows. What is put into `commit` is committed
-    /// before others get them; with automatic commits that happens by itself.
+    /// Partitions are given up; no record of them follows. What is put into `commit` is tried to be
+    /// committed before others get them: where that fails, they read again from the offset before.
+    /// With automatic commits that happens by itself.
     fn revoked(&mut self, partitions: &BTreeSet<TopicPartition>, commit: &mut FinalCommit) {
         let _ = (partitions, commit);
     }

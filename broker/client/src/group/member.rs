@@ -75,6 +75,9 @@ pub(crate) enum Input {
     Released,
     /// The reader took in what it was asked to take in.
     Taken,
+    /// The reader was not asked to take anything in, since the member was found to be out of the
+    /// group; it will hear of that itself.
+    NotTaken,
     /// What topics are called; those that are not known are left out.
     Names(BTreeMap<TopicId, Arc<str>>),
     /// How many partitions topics have; those that are not known are left out.

@@ -234,29 +234,35 @@ impl GroupConsumer {
         let had: BTreeSet<_> = self.assignment();
         let gone: BTreeSet<_> = had.intersection(partitions).cloned().collect();
         self.consumer.unassign(&gone);
-        let mut commit = FinalCommit {
-            positions: positions
-                .into_iter()
-                .filter(|(partition, _)| gone.contains(partition))
-                .collect(),
-            ..FinalCommit::default()
-        };
+        let mut commit = FinalCommit::default();
         if gone.is_empty() {
             // It was never taken in.
         } else if is_lost {
             self.listener.lost(&gone);
         } else {
-            self.listener.revoked(&gone, &mut commit);
-            if self.is_auto {
-                commit.commit_positions();
-            }
+            let positions = positions.into_iter();
+            let last = positions.filter(|(partition, _)| gone.contains(partition));
+            commit = self.revoke(&gone, last.collect());
         }
-        let offsets = if is_lost {
-            BTreeMap::new()
-        } else {
-            commit.offsets
+        self.tell(Event::Released { commit, is_lost });
+    }
+
+    /// Tells the listener; answers what it wants committed, and the positions that are committed
+    /// without a word of it.
+    fn revoke(
+        &mut self,
+        gone: &BTreeSet<TopicPartition>,
+        positions: BTreeMap<TopicPartition, Offset>,
+    ) -> FinalCommit {
+        let mut commit = FinalCommit {
+            positions,
+            ..FinalCommit::default()
         };
-        self.tell(Event::Released { offsets, is_lost });
+        self.listener.revoked(gone, &mut commit);
+        if !self.is_auto {
+            commit.positions.clear();
+        }
+        commit
     }
 
     fn take(&mut self, starts: Vec<Start>) {
@@ -399,34 +405,37 @@ impl GroupConsumer {
 
     /// Ends it: the listener hears that everything is given up, what was handed out is committed
     /// (with automatic commits), and the member leaves; a static member is waited for (KIP-345).
-    /// Within the client's operation timeout.
+    /// Within the client's operation timeout, and 5 s more for leaving.
     ///
     /// # Errors
-    /// Why the last commit failed; the member has left nevertheless.
+    /// Why the last commit failed, or what the program was not told yet; the member has left
+    /// nevertheless.
     pub async fn close(mut self) -> Result<(), GroupError> {
         for order in self.desk.look() {
             self.obey(order);
         }
-        if self.failed.is_some() {
-            return Ok(());
+        if let Some(error) = self.failed.take() {
+            return if self.is_failure_told {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
-        let mut commit = FinalCommit {
-            positions: self.consumer.positions(),
-            ..FinalCommit::default()
-        };
         let all = self.assignment();
+        let mut commit = FinalCommit::default();
         if !all.is_empty() {
-            self.listener.revoked(&all, &mut commit);
-        }
-        if self.is_auto {
-            commit.commit_positions();
+            commit = self.revoke(&all, self.consumer.positions());
         }
         self.consumer.unassign(&all);
         let (reply, answer) = oneshot::channel();
-        let offsets = commit.offsets;
-        self.tell(Event::Close { offsets, reply });
-        // An ended task has left.
-        answer.await.unwrap_or(Ok(()))
+        self.tell(Event::Close { commit, reply });
+        let closed = answer.await.unwrap_or(Err(GroupError::Closed));
+        for order in self.desk.look() {
+            if let Order::Warn(error) = order {
+                self.warnings.push_back(error);
+            }
+        }
+        closed.and_then(|()| self.warnings.pop_front().map_or(Ok(()), Err))
     }
 }
 

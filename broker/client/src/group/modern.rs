@@ -143,6 +143,12 @@ impl ModernMember {
                     self.tell_owned(now);
                 }
             }
+            Input::NotTaken => {
+                let was_asked = self.holding.not_taken();
+                if was_asked {
+                    self.tell_owned(now);
+                }
+            }
             Input::Names(names) => {
                 self.is_resolving = false;
                 self.names.extend(names);
@@ -311,8 +317,11 @@ impl ModernMember {
                 .clone_from(&self.profile.server_assignor);
         }
         if self.is_whole || self.is_owned_news {
-            request.topic_partitions = Some(rows(self.holding.owned()));
-            self.told_owned.clone_from(self.holding.owned());
+            // What is being taken in, too: the coordinator could take it for given up, and give it
+            // to another while it is read here.
+            let owned = self.holding.owned_soon();
+            request.topic_partitions = Some(rows(&owned));
+            self.told_owned = owned;
         }
         self.is_whole = false;
         self.is_owned_news = false;
@@ -352,7 +361,8 @@ impl ModernMember {
         {
             self.interval_ms = interval;
         }
-        self.next_at = if *self.holding.owned() == self.told_owned {
+        let is_told = self.holding.is_taking() || *self.holding.owned() == self.told_owned;
+        self.next_at = if is_told {
             now + self.interval_ms
         } else {
             // The reader was quicker than the answer.

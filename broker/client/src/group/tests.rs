@@ -219,6 +219,45 @@ fn a_member_keeps_what_it_keeps_and_tells_what_it_gave_up() {
 }
 
 #[test]
+fn what_is_being_taken_in_is_told_as_owned() {
+    let mut script = settled();
+    script.wait();
+    assert_eq!(script.put(beat(1, Some(&[0, 1, 2]))), "take t-2");
+    assert_eq!(script.wait(), "heartbeat 1");
+    assert_eq!(script.put(unreachable_broker()), "moved");
+    assert_eq!(script.wait(), "heartbeat 1 whole owns [0, 1, 2]");
+    assert_eq!(script.put(beat(1, None)), "");
+    assert_eq!(script.put(Input::Taken), "", "it was told");
+    assert_eq!(script.wait(), "heartbeat 1");
+}
+
+#[test]
+fn what_was_not_taken_in_is_not_owned_and_taken_in_again() {
+    let mut script = settled();
+    script.wait();
+    assert_eq!(script.put(beat(1, Some(&[0, 1, 2]))), "take t-2");
+    assert_eq!(script.put(Input::NotTaken), "take t-2");
+    assert_eq!(script.put(Input::Taken), "heartbeat 1 owns [0, 1, 2]");
+    assert_eq!(script.put(beat(1, Some(&[0, 1, 2, 3]))), "take t-3");
+    script.wait();
+    let fenced = ErrorCode::FencedMemberEpoch;
+    assert_eq!(script.put(refusal(fenced)), "", "the reader is asked");
+    assert_eq!(script.put(Input::NotTaken), "lose t-0,t-1,t-2");
+
+    let mut script = Script::classic(ClassicAssignor::CooperativeSticky);
+    script.put(Input::Tick);
+    script.put(id_required());
+    assert_eq!(script.put(joined(1, "c-2", &[])), "sync 1");
+    assert_eq!(script.put(synced(&[0, 1])), "take t-0,t-1");
+    script.wait();
+    let again = script.put(alive(ErrorCode::RebalanceInProgress));
+    assert_eq!(again, "join `c-1` owns [0, 1]");
+    assert_eq!(script.put(Input::NotTaken), "");
+    assert_eq!(script.put(joined(2, "c-2", &[])), "sync 2");
+    assert_eq!(script.put(synced(&[0, 1])), "take t-0,t-1");
+}
+
+#[test]
 fn an_assignment_that_changes_while_the_reader_works_is_followed_afterwards() {
     let mut script = settled();
     script.wait();

@@ -129,12 +129,13 @@ impl Desktop {
         Ok(answer_of(ask, code))
     }
 
-    /// Where partitions begin: the group's offsets, and the reset policy where it has none.
-    pub(crate) async fn place(&self, wanted: BTreeSet<TopicPartition>) -> Vec<Start> {
+    /// Where partitions begin: the group's offsets, and the reset policy where it has none. Nothing
+    /// where the member is out of the group, so that they are not its partitions any more.
+    pub(crate) async fn place(&self, wanted: BTreeSet<TopicPartition>) -> Option<Vec<Start>> {
         let deadline = self.shared.deadline();
         let mut starts = Vec::new();
         let mut resets = Vec::new();
-        match self.offsets(&wanted, deadline).await {
+        match self.offsets_as(&wanted, deadline, Asker::Inside).await {
             Ok(mut kept) => {
                 for partition in &wanted {
                     match kept.remove(partition) {
@@ -147,9 +148,8 @@ impl Desktop {
                     }
                 }
             }
-            // The member is told so soon; until then it reads nothing.
-            Err(GroupError::Commit { error, .. }) if is_fenced(error.code) => return Vec::new(),
-            Err(error) => return halted(&wanted, &error),
+            Err(GroupError::Commit { error, .. }) if is_fenced(error.code) => return None,
+            Err(error) => return Some(halted(&wanted, &error)),
         }
         starts.extend(self.reset(resets).await);
         let topics: BTreeSet<_> = starts.iter().map(|s| &s.partition.topic).collect();
@@ -158,7 +158,7 @@ impl Desktop {
                 tracing::warn!(%topic, ?error, "the topic's leaders are not known yet");
             }
         }
-        starts
+        Some(starts)
     }
 
     async fn reset(&self, partitions: Vec<TopicPartition>) -> Vec<Start> {
@@ -196,10 +196,24 @@ impl Desktop {
         wanted: &BTreeSet<TopicPartition>,
         deadline: Instant,
     ) -> Result<Offsets, GroupError> {
+        self.offsets_as(wanted, deadline, Asker::Anybody).await
+    }
+
+    async fn offsets_as(
+        &self,
+        wanted: &BTreeSet<TopicPartition>,
+        deadline: Instant,
+        asker: Asker,
+    ) -> Result<Offsets, GroupError> {
         let mut attempts = Attempts::until(deadline);
         loop {
+            let identity = self.desk.identity();
+            if asker == Asker::Inside && identity.epoch < 0 {
+                let partition = wanted.first().cloned().unwrap_or_else(nowhere);
+                let error = BrokerError::from(ErrorCode::UnknownMemberId);
+                return Err(commit_error(partition, AdminError::Broker(error)));
+            }
             let build = |version| {
-                let identity = self.desk.identity();
                 let group = &self.settings.group;
                 fetch_request(version, group, Some(&identity), Some(wanted))
             };
@@ -217,7 +231,10 @@ impl Desktop {
             };
             let (partition, error) = error;
             self.forget_if_moved(&error);
-            if !(error.can_retry() || is_early(&error)) || !attempts.again().await {
+            // A member that is out hears so from its next heartbeat.
+            let is_open = asker == Asker::Inside && error.code().is_some_and(is_fenced);
+            let is_again = error.can_retry() || is_early(&error) || is_open;
+            if !is_again || !attempts.again().await {
                 return Err(commit_error(partition, error));
             }
         }
@@ -337,11 +354,24 @@ fn answer_of(ask: &Ask, error_code: ErrorCode) -> Answer {
     }
 }
 
-/// Whether the member's next heartbeat brings what is missing: its new epoch or generation.
+/// Who asks for the group's offsets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Anybody,
+    /// A member, for as long as it is one.
+    Inside,
+}
+
+/// Whether the member's next heartbeat brings what is missing: its new epoch or generation, or that
+/// it is out of the group.
 fn is_early(error: &AdminError) -> bool {
     matches!(
         error.code(),
-        Some(ErrorCode::StaleMemberEpoch | ErrorCode::RebalanceInProgress)
+        Some(
+            ErrorCode::StaleMemberEpoch
+                | ErrorCode::RebalanceInProgress
+                | ErrorCode::IllegalGeneration
+        )
     )
 }
 

@@ -2,7 +2,7 @@
 //! is committed when partitions go, and what must never be.
 
 use crate::{
-    ErrorCode, GroupConsumer, GroupConsumerBuilder, GroupError, OffsetReset,
+    ErrorCode, GroupConsumer, GroupConsumerBuilder, GroupError, GroupProtocol, OffsetReset,
     fake::{Asked, FakeCluster, topic_id},
     group::Commit,
     record::TopicPartition,
@@ -10,12 +10,14 @@ use crate::{
 use tokio::sync::{mpsc, oneshot};
 use weir_types::{Offset, PartitionIndex};
 use weir_wire::{
-    Request, Response,
+    Embedded, Request, Response,
     messages::{
         ConsumerGroupHeartbeatAssignment, ConsumerGroupHeartbeatResponse,
-        ConsumerGroupHeartbeatTopicPartitions, OffsetCommitResponse, OffsetCommitResponsePartition,
-        OffsetCommitResponseTopic, OffsetFetchResponse, OffsetFetchResponseGroup,
-        OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+        ConsumerGroupHeartbeatTopicPartitions, ConsumerProtocolAssignment,
+        ConsumerProtocolTopicPartition, JoinGroupResponse, OffsetCommitResponse,
+        OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetFetchResponse,
+        OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+        SyncGroupResponse,
     },
 };
 
@@ -214,4 +216,100 @@ async fn partitions_are_given_up_only_behind_the_commits_that_wait() {
         }
         (other, _) => panic!("not a heartbeat: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_did_not_move_is_given_up_without_a_commit() {
+    let mut stage = Stage::new(|builder| builder).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(0));
+    answer(stage.heartbeat(5).await, share(5, &[]));
+    // The group may have gone on meanwhile, and would be set back.
+    match stage.next().await {
+        (Request::ConsumerGroupHeartbeat(asked), _) => {
+            assert_eq!(asked.topic_partitions, Some(Vec::new()));
+        }
+        (other, _) => panic!("not a heartbeat: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn where_the_group_keeps_nothing_the_first_place_is_committed() {
+    let mut stage = Stage::new(|builder| builder).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(-1));
+    answer(stage.heartbeat(5).await, share(5, &[]));
+    let (asked, _) = stage.commit().await;
+    assert_eq!(asked, (5, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_commit_that_takes_too_long_is_an_error_and_the_member_leaves() {
+    let mut stage = Stage::new(|builder| builder).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(-1));
+    answer(stage.heartbeat(5).await, quiet(5));
+    let Stage {
+        consumer,
+        mut asked,
+    } = stage;
+    let coordinator = async {
+        let mut unanswered = Vec::new();
+        loop {
+            match asked.recv().await.expect("the client asks") {
+                (Request::OffsetCommit(_), reply) => unanswered.push(reply),
+                (Request::ConsumerGroupHeartbeat(asked), reply) => {
+                    assert_eq!(asked.member_epoch, -1, "it leaves nevertheless");
+                    answer(reply, quiet(-1));
+                    return unanswered;
+                }
+                (other, _) => panic!("not a commit: {other:?}"),
+            }
+        }
+    };
+    let (closed, unanswered) = tokio::join!(consumer.close(), coordinator);
+    assert!(!unanswered.is_empty());
+    let timeout_ms = crate::limits::OPERATION_TIMEOUT_MS;
+    assert!(
+        matches!(&closed, Err(GroupError::CommitTimeout { timeout_ms: limit }) if *limit == timeout_ms),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_share_is_placed_through_a_rebalance_that_begins_meanwhile() {
+    let mut stage = Stage::new(|builder| builder.protocol(GroupProtocol::Classic)).await;
+    let (asked, reply) = stage.next().await;
+    assert!(matches!(asked, Request::JoinGroup(_)), "{asked:?}");
+    let joined = JoinGroupResponse {
+        generation_id: 1,
+        leader: "other".into(),
+        member_id: "c-1".into(),
+        ..JoinGroupResponse::default()
+    };
+    answer(reply, joined);
+    let (asked, reply) = stage.next().await;
+    assert!(matches!(asked, Request::SyncGroup(_)), "{asked:?}");
+    let share = ConsumerProtocolAssignment {
+        assigned_partitions: vec![ConsumerProtocolTopicPartition {
+            topic: "t".into(),
+            partitions: vec![PartitionIndex(0)],
+        }],
+        user_data: None,
+    };
+    let synced = SyncGroupResponse {
+        assignment: share.to_bytes(0).expect("written"),
+        ..SyncGroupResponse::default()
+    };
+    answer(reply, synced);
+    let mut refused = offset(0);
+    refused.groups[0].error_code = ErrorCode::IllegalGeneration;
+    answer(stage.place().await, refused);
+    // The next generation is on its way: the member is no worse off than before.
+    answer(stage.place().await, offset(0));
+    stage
+        .until(|consumer| consumer.assignment().len() == 1)
+        .await;
+    let partition = TopicPartition::new("t", 0);
+    assert_eq!(stage.consumer.position(&partition), Some(Offset(0)));
 }
