@@ -35,7 +35,8 @@ Examples:
 With --group the topic is shared among all members of the group: each record is printed by one of
 them. What was printed is committed every 5 s, before partitions are given up and at the end; who
 comes next goes on there. --from-beginning counts where the group has committed nothing yet, and
---exit-at-end ends where the member's partitions ended when it got them.
+--exit-at-end ends where the member's partitions ended when it got them, or at once where others
+have all of them.
 
 Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %K its length, %v or %s
 value, %S its length (-1 for null), %h headers, %% a per cent sign; \\n \\r \\t \\0 \\xHH. A newline

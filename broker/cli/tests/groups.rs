@@ -46,6 +46,26 @@ fn a_group_goes_on_behind_what_was_printed() {
 
 #[cfg(unix)]
 #[test]
+fn who_gets_no_share_is_at_the_end() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "1", 3);
+    for protocol in ["consumer", "classic"] {
+        let args = ["consume", "t", "-g", protocol, "--group-protocol", protocol];
+        let follow = [&args[..], &["--from-beginning"]].concat();
+        let mut member = Member::start(&broker, &follow);
+        let all = [member.line(), member.line(), member.line()];
+        assert_eq!(all, ["0", "1", "2"]);
+        let rest = broker.weir(&[&follow[..], &["-e"]].concat()).good();
+        assert_eq!(rest.text(), "", "{protocol}");
+        let says = format!("weir: the other members of group `{protocol}` have all partitions\n");
+        assert!(rest.err.contains(&says), "{}", rest.err);
+        assert_eq!(member.interrupt(), (0, String::new()));
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_commits_and_leaves() {
     let place = Place::new();
     let broker = place.serve(&QUICK);

@@ -25,8 +25,8 @@ use tokio::time::Instant;
 use weir_client::admin::OffsetSpec;
 use weir_client::group::{Commit, FinalCommit};
 use weir_client::{
-    ClassicAssignor, Client, CommitOffset, FetchedBatch, GroupConsumer, GroupError, GroupProtocol,
-    Offset, OffsetReset, RebalanceListener, RecordHeader, TopicPartition,
+    ClassicAssignor, Client, CommitOffset, ErrorCode, FetchedBatch, GroupConsumer, GroupError,
+    GroupProtocol, Offset, OffsetReset, RebalanceListener, RecordHeader, TopicPartition,
 };
 
 /// How often written records are committed unless told otherwise.
@@ -34,6 +34,9 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Changes of the share between two looks at them; each poll makes a few at most.
 const CHANGES_MAX: usize = 1024;
+
+/// How often a member without a share looks whether it is to have none.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 /// The flags that only count with `--group`.
 #[derive(Args, Debug)]
@@ -144,6 +147,8 @@ pub(super) async fn run(
         changes,
         left: args.max.unwrap_or(u64::MAX),
         ends: args.exit_at_end.then(BTreeMap::new),
+        look_at: args.exit_at_end.then(|| Instant::now() + IDLE_LOOK),
+        was_idle: false,
         is_chatty: verbose > 0 || std::io::stderr().is_terminal(),
         patience: Some(Instant::now() + PATIENCE),
         commit_at: commits
@@ -374,6 +379,10 @@ struct Reading<'a> {
     left: u64,
     /// Where the partitions ended when they came, if that is where to end.
     ends: Option<BTreeMap<TopicPartition, i64>>,
+    /// When it looks whether it is to have no share, if that is an end.
+    look_at: Option<Instant>,
+    /// Whether the last look found so.
+    was_idle: bool,
     /// Whether people want to see partitions come and go.
     is_chatty: bool,
     /// When it says what it waits for.
@@ -395,7 +404,7 @@ impl Reading<'_> {
             if interrupt.is_raised() {
                 return Err(Failure::interrupted());
             }
-            if self.is_at_end(consumer) {
+            if self.is_at_end(consumer) || self.is_idle(consumer, interrupt).await? {
                 return Ok(());
             }
             self.commit_if_due(consumer)?;
@@ -424,6 +433,7 @@ impl Reading<'_> {
     ) -> Outcome<Option<Result<FetchedBatch, GroupError>>> {
         let is_share = !consumer.assignment().is_empty();
         let due = self.commit_at;
+        let look = self.look_at.filter(|_| !is_share);
         let at = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -442,6 +452,7 @@ impl Reading<'_> {
             }
             batch = consumer.next_batch() => Ok(Some(batch)),
             () = at(due) => Ok(None),
+            () = at(look) => Ok(None),
             () = at(self.patience) => {
                 self.patience = None;
                 self.say_what_for(is_share);
@@ -498,6 +509,45 @@ impl Reading<'_> {
                 let end = ends.get(partition);
                 end.zip(at).is_some_and(|(end, at)| at.0 >= *end)
             })
+    }
+
+    /// Whether the others have everything, so that nothing comes by waiting. Two looks in a row have
+    /// to find the group settled: the broker may just be about to look at what this member wants.
+    async fn is_idle(&mut self, consumer: &GroupConsumer, interrupt: &Interrupt) -> Outcome<bool> {
+        let Some(at) = self.look_at else {
+            return Ok(false);
+        };
+        if !consumer.assignment().is_empty() {
+            self.was_idle = false;
+            return Ok(false);
+        }
+        if Instant::now() < at {
+            return Ok(false);
+        }
+        let (admin, id) = (self.client.admin(), consumer.member_id());
+        let described = async { Ok(admin.describe_group(self.group).await) };
+        let is_idle = match interrupt.or(described).await? {
+            Ok(group) => {
+                let me = group.members.iter().find(|member| member.member_id == id);
+                let has_none = me.is_some_and(|me| {
+                    let target = me.target.as_ref();
+                    me.assignment.is_empty() && target.is_none_or(BTreeSet::is_empty)
+                });
+                has_none && group.state == "Stable"
+            }
+            // Not in it yet, or the coordinator moves.
+            Err(error) if error.can_retry() => false,
+            Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => false,
+            Err(error) => return Err(refusal::admin(&error, self.group)),
+        };
+        self.look_at = Some(Instant::now() + IDLE_LOOK);
+        let is_over = is_idle && self.was_idle;
+        self.was_idle = is_idle;
+        if is_over {
+            let group = human::name(self.group);
+            eprintln!("weir: the other members of group `{group}` have all partitions");
+        }
+        Ok(is_over)
     }
 
     /// Begins a commit of what is written, if it is time and the one before is answered.
