@@ -8,7 +8,7 @@ use weir_types::{Tick, TopicId};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// The running number of a write; writes are to be appended in this order, each as one batch.
+/// The running number of a write; writes are to be appended in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WriteId(pub u64);
 
@@ -44,10 +44,11 @@ pub enum GroupEvent {
 /// What a coordinator wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEffect {
-    /// Append these records as one batch. If that fails, the coordinator must be resigned and
-    /// restored from the log: its state is ahead of it. A write may be large (a generation with
-    /// all its subscriptions, the offsets of a deleted topic): the internal topic's
-    /// `max.message.bytes` must leave room for it.
+    /// Append these records, in this order and as one batch, or as several where they are too many
+    /// for one. If that fails, the coordinator must be resigned and restored from the log: its state
+    /// is ahead of it. The write is replicated once its last batch is; a group of which only a part
+    /// of a write was kept is one that can be restored. The internal topic's `max.message.bytes`
+    /// must leave room for one record of [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX).
     Write {
         /// The number that answers refer to.
         write: WriteId,

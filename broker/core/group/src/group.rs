@@ -4,6 +4,7 @@
 use crate::{
     Assignment, HistoryEvent, Name,
     history::Shares,
+    limits::SUBSCRIPTIONS_BYTES_MAX,
     record::{ClassicMeta, CommittedOffset, ConsumerMeta, Current, MemberMeta, MemberState},
 };
 use alloc::{
@@ -167,6 +168,13 @@ impl ConsumerGroup {
         self.members
             .iter()
             .find(|(_, member)| member.meta.instance_id.as_deref() == Some(instance))
+    }
+
+    /// Whether there is room for what a member brings along.
+    pub(crate) fn has_room(&self, id: &Name, meta: &MemberMeta) -> bool {
+        let others = self.members.iter().filter(|(other, _)| *other != id);
+        let others = others.map(|(id, member)| id.len() + member.meta.subscription_bytes());
+        others.sum::<usize>() + id.len() + meta.subscription_bytes() <= SUBSCRIPTIONS_BYTES_MAX
     }
 
     /// Whether each member has what it shall have, and nothing is still to be computed.

@@ -42,7 +42,7 @@ use alloc::{
 };
 use weir_types::{PartitionIndex, TopicId};
 
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, EncodeError, decode, encode};
 pub use config::{GroupConfig, MigrationPolicy, Mutants};
 pub use coordinator::Coordinator;
 pub use event::{GroupEffect, GroupEvent, RequestId, WriteId};

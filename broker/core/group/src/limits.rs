@@ -12,6 +12,13 @@ pub const PATTERN_BYTES_MAX: usize = 4096;
 /// The largest subscription or assignment of a member that uses the classic protocol, in bytes.
 pub const MEMBER_BLOB_BYTES_MAX: usize = 1024 * 1024;
 
+/// The most bytes of ids and subscriptions that the members of one group may have together, so
+/// that the record of a generation can be written and no group fills the memory.
+pub const SUBSCRIPTIONS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The most bytes that the shares of one generation may have together.
+pub const ASSIGNMENTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The most protocols a classic member may offer.
 pub const PROTOCOLS_MAX: usize = 64;
 
@@ -60,7 +67,8 @@ pub const SNAPSHOT_RECORDS_PER_WRITE: usize = 1000;
 /// The most groups that one step puts into a snapshot, so that heartbeats do not wait for it.
 pub const SNAPSHOT_GROUPS_PER_STEP: usize = 100;
 
-/// The longest key or value of a record, in bytes; nothing that is written is longer.
+/// The most bytes of a record, its key and its value together; what is larger is not written, and
+/// whoever asked for it hears of a failed write.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How often a balancing of loads starts again before it takes what it has.

@@ -131,6 +131,9 @@ impl Desk<'_> {
         let (meta, owned) = self
             .spoken(&join)
             .ok_or(ErrorCode::InconsistentGroupProtocol)?;
+        if !group.has_room(&join.member_id, &meta) {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
         if join.member_id.is_empty() && join.instance_id.is_none() && join.require_known_member_id {
             let reply = Joined::failed(ErrorCode::MemberIdRequired, join.new_member_id);
             self.answer(request, Reply::Joined(reply));

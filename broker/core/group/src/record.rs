@@ -205,6 +205,22 @@ pub struct MemberMeta {
     pub classic: Option<ClassicSide>,
 }
 
+impl MemberMeta {
+    /// How many bytes of ids and subscriptions it holds.
+    #[must_use]
+    pub fn subscription_bytes(&self) -> usize {
+        let texts = [&self.instance_id, &self.rack, &self.pattern, &self.assignor];
+        let texts = texts.into_iter().flatten().chain(&self.topics);
+        let side = self.classic.iter().flat_map(|side| &side.protocols);
+        self.client_id.len()
+            + self.client_host.len()
+            + texts.map(|text| text.len()).sum::<usize>()
+            + side
+                .map(|(name, blob)| name.len() + blob.len())
+                .sum::<usize>()
+    }
+}
+
 /// What a consumer group knows of a member that speaks the classic protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassicSide {

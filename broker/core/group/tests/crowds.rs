@@ -12,10 +12,14 @@ use common::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use weir_group::{
-    GroupConfig, GroupEvent, Groups, Request, decode, embedded, encode,
-    request::{CommitPartition, OffsetCommit},
+    GroupConfig, GroupEvent, GroupRecord, Groups, Reply, Request, decode, embedded, encode,
+    limits::{
+        ASSIGNMENTS_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, RECORD_BYTES_MAX, SUBSCRIPTIONS_BYTES_MAX,
+    },
+    record::ClassicMeta,
+    request::{CommitPartition, JoinGroup, OffsetCommit, SyncGroup},
 };
-use weir_types::{LeaderEpoch, Offset, PartitionIndex};
+use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex};
 
 fn epoch(world: &World, group: &str) -> i32 {
     let group = world.coordinator.groups().get(group).unwrap();
@@ -257,7 +261,7 @@ proptest! {
             key[1] = 0;
         }
         if let Ok(record) = decode(&key, value.as_deref()) {
-            let (again, body) = encode(&record);
+            let (again, body) = encode(&record).unwrap();
             prop_assert_eq!(decode(&again, body.as_deref()), Ok(record));
         }
         let _ = embedded::subscription(&key);
@@ -281,7 +285,7 @@ fn every_cut_of_every_record_is_refused() {
     }
     let mut kinds = BTreeSet::new();
     for record in &world.log {
-        let (key, value) = encode(record);
+        let (key, value) = encode(record).unwrap();
         kinds.insert(key[0]);
         for cut in 0..key.len() {
             assert!(decode(&key[..cut], value.as_deref()).is_err());
@@ -298,4 +302,77 @@ fn every_cut_of_every_record_is_refused() {
         10,
         "every kind but the deletion of a group: {kinds:?}"
     );
+}
+
+/// A JoinGroup with a subscription of that many bytes.
+fn heavy_join(member: &str, bytes: usize) -> Request {
+    Request::JoinGroup(JoinGroup {
+        group: "g".into(),
+        member_id: "".into(),
+        new_member_id: member.into(),
+        instance_id: None,
+        client: common::client(member),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        protocol_type: "connect".into(),
+        protocols: vec![("range".into(), vec![0; bytes].into())],
+        require_known_member_id: false,
+        supports_skipping_assignment: true,
+        reason: None,
+    })
+}
+
+#[test]
+fn no_crowd_outgrows_its_record() {
+    let mut world = World::new(GroupConfig::default());
+    let large = MEMBER_BLOB_BYTES_MAX - 100;
+    let mut refused = 0;
+    for member in 0..70 {
+        world.ask("-", heavy_join(&format!("m{member:02}"), large));
+        for (_, reply) in &world.answers {
+            if let Reply::Joined(joined) = reply {
+                assert_eq!(joined.error, ErrorCode::GroupMaxSizeReached);
+                refused += 1;
+            }
+        }
+    }
+    let inside = 70 - refused;
+    assert_eq!(inside, SUBSCRIPTIONS_BYTES_MAX / MEMBER_BLOB_BYTES_MAX);
+    world.until(6_000);
+    let sync = |share: usize| {
+        let assignments = (0..inside).map(|n| (format!("m{n:02}").into(), vec![0; share].into()));
+        Request::SyncGroup(SyncGroup {
+            group: "g".into(),
+            member_id: "m00".into(),
+            instance_id: None,
+            generation: 1,
+            protocol_type: None,
+            protocol: None,
+            assignments: assignments.collect(),
+        })
+    };
+    world.out.clear();
+    world.ask("m00", sync(MEMBER_BLOB_BYTES_MAX));
+    assert_eq!(world.out, "  m00: INVALID_REQUEST\n");
+    world.ask("m00", sync(ASSIGNMENTS_BYTES_MAX / inside));
+    let record = world
+        .log
+        .iter()
+        .rev()
+        .find(|r| matches!(r, GroupRecord::Classic { .. }));
+    let (_, value) = encode(record.unwrap()).unwrap();
+    assert!(value.unwrap().len() > ASSIGNMENTS_BYTES_MAX + inside * large);
+}
+
+#[test]
+fn a_record_that_is_too_large_is_an_error() {
+    let value = ClassicMeta {
+        leader: Some("x".repeat(RECORD_BYTES_MAX).into()),
+        ..ClassicMeta::default()
+    };
+    let record = GroupRecord::Classic {
+        group: "g".into(),
+        value: Some(value),
+    };
+    assert!(encode(&record).is_err());
 }

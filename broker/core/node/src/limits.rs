@@ -47,6 +47,13 @@ pub const GROUP_WRITE_MS_MAX: u64 = 5_000;
 /// The most bytes of `__consumer_offsets` that are read at once when groups are loaded.
 pub const GROUP_LOAD_READ_BYTES_MAX: usize = 1024 * 1024;
 
+/// About how many bytes of what the broker keeps in its own topics go into one batch; a record is
+/// never cut.
+pub const OWN_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// The `max.message.bytes` of `__consumer_offsets`: the largest record of a group, and its batch.
+pub const GROUP_BATCH_BYTES_MAX: usize = weir_group::limits::RECORD_BYTES_MAX + OWN_BATCH_BYTES;
+
 /// How long a coordinator whose write failed stands back before it reads its groups again, in
 /// milliseconds.
 pub const GROUP_RETRY_MS: u64 = 1_000;

@@ -656,3 +656,35 @@ fn a_coordinator_that_reads_its_groups_again_tells_nothing_that_is_not_replicate
     );
     same(&offsets(&mut broker), &expect!["orders/0 6 note"]);
 }
+
+#[test]
+fn a_write_of_many_bytes_is_cut_into_batches_and_read_again() {
+    let mut broker = broker();
+    // Subscriptions of nearly 1 MiB: ten members, then a member of the other protocol.
+    let mut large = join("");
+    let metadata = [
+        &subscription()[..8 + 6],
+        &[0, 15, 0, 0][..],
+        &vec![0; 15 << 16],
+    ]
+    .concat();
+    large.protocols[0].metadata = metadata.into();
+    let waiting: Vec<_> = (0..10).map(|_| broker.send(3, large.clone())).collect();
+    let joined = waiting
+        .into_iter()
+        .map(|sent| body!(JoinGroup, broker.finish(sent).unwrap()));
+    let joined: Vec<JoinGroupResponse> = joined.collect();
+    body!(SyncGroup, broker.ask(3, sync(1, &joined[0].leader, &[])));
+    // The generation is one record and cannot be cut; the upgrade is one for each member.
+    let before = broker.batch_sizes("__consumer_offsets");
+    assert!(before[0] > 9 << 20, "{before:?}");
+    assert!(beat(&mut broker, joining("new")).starts_with("NONE"));
+    let after = broker.batch_sizes("__consumer_offsets");
+    assert_eq!(after.len() - before.len(), 2, "{after:?}");
+    assert!(after[1] < 9 << 20, "{after:?}");
+    broker.restart();
+    for member in &joined {
+        let beat = body!(Heartbeat, broker.ask(4, beating(&member.member_id)));
+        assert_ne!(beat.error_code, ErrorCode::UnknownMemberId);
+    }
+}

@@ -1,11 +1,14 @@
 //! JoinGroup in a classic group.
 
-use super::{ClassicGroup, ClassicMember, ClassicState, ms, new_until};
+use super::{ClassicGroup, ClassicMember, ClassicState, ms, new_until, protocols_bytes};
 use crate::{
     GroupRecord, Kind, Name, Reply, RequestId,
     desk::Desk,
     embedded,
-    limits::{GROUP_ID_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, MEMBER_TEXT_BYTES_MAX, PROTOCOLS_MAX},
+    limits::{
+        GROUP_ID_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, MEMBER_TEXT_BYTES_MAX, PROTOCOLS_MAX,
+        SUBSCRIPTIONS_BYTES_MAX,
+    },
     reply::Joined,
     request::JoinGroup,
 };
@@ -67,6 +70,10 @@ impl Desk<'_> {
             .supports(&join.protocol_type, &join.protocols)
         {
             return Err(ErrorCode::InconsistentGroupProtocol);
+        }
+        let others = self.classic().subscriptions_bytes(&join.member_id);
+        if others + bytes_of(&join) > SUBSCRIPTIONS_BYTES_MAX {
+            return Err(ErrorCode::GroupMaxSizeReached);
         }
         if join.member_id.is_empty() {
             self.join_new(request, join);
@@ -335,22 +342,30 @@ fn read(protocols: &[(Name, Bytes)]) -> Vec<(&Name, Option<BTreeSet<Name>>)> {
         .collect()
 }
 
+/// How many bytes a member brings along.
+fn bytes_of(join: &JoinGroup) -> usize {
+    let texts = [
+        join.member_id.len().max(join.new_member_id.len()),
+        join.instance_id
+            .as_ref()
+            .map_or(0, |instance| instance.len()),
+        join.client.id.len(),
+        join.client.host.len(),
+    ];
+    texts.into_iter().sum::<usize>() + protocols_bytes(&join.protocols)
+}
+
 fn validate(join: &JoinGroup) -> Result<(), ErrorCode> {
     if !valid_id(&join.group) {
         return Err(ErrorCode::InvalidGroupId);
     }
     let instance = join.instance_id.as_ref().map_or(0, |id| id.len());
     let texts = [join.member_id.len(), instance, join.client.id.len()];
-    let blobs: usize = join
-        .protocols
-        .iter()
-        .map(|(name, blob)| name.len() + blob.len())
-        .sum();
     if texts
         .into_iter()
         .any(|length| length > MEMBER_TEXT_BYTES_MAX)
         || join.protocols.len() > PROTOCOLS_MAX
-        || blobs > MEMBER_BLOB_BYTES_MAX
+        || protocols_bytes(&join.protocols) > MEMBER_BLOB_BYTES_MAX
     {
         return Err(ErrorCode::InvalidRequest);
     }

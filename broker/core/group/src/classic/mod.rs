@@ -116,6 +116,19 @@ impl ClassicMember {
             .is_none_or(|subscription| subscription.owned.is_empty())
     }
 
+    /// How many bytes of the group's record and of the memory it may come to need.
+    fn subscription_bytes(&self, id: &Name) -> usize {
+        let texts = [
+            id.len(),
+            self.instance_id
+                .as_ref()
+                .map_or(0, |instance| instance.len()),
+            self.client.id.len(),
+            self.client.host.len(),
+        ];
+        texts.into_iter().sum::<usize>() + protocols_bytes(&self.protocols)
+    }
+
     /// When its time runs out, if it does: who waits for the others is alive.
     fn runs_out(&self) -> Option<Tick> {
         match (self.joining, self.syncing) {
@@ -129,6 +142,12 @@ impl ClassicMember {
     pub(crate) fn seen(&mut self, now: Tick) {
         self.deadline = now + ms(self.session_timeout_ms);
     }
+}
+
+/// How large what a member offers is.
+pub(crate) fn protocols_bytes(protocols: &[(Name, Bytes)]) -> usize {
+    let sizes = protocols.iter().map(|(name, blob)| name.len() + blob.len());
+    sizes.sum()
 }
 
 /// A duration of the protocol as a duration of ours; negative ones are none.
@@ -280,6 +299,14 @@ impl ClassicGroup {
         } else {
             Err(ErrorCode::UnknownMemberId)
         }
+    }
+
+    /// How many bytes the subscriptions have of all members but one.
+    pub(crate) fn subscriptions_bytes(&self, but: &Name) -> usize {
+        let others = self.members.iter().filter(|(id, _)| *id != but);
+        others
+            .map(|(id, member)| member.subscription_bytes(id))
+            .sum()
     }
 
     /// How many wait in a join.

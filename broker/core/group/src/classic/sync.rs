@@ -4,7 +4,7 @@ use super::ClassicState;
 use crate::{
     Name, Reply, RequestId,
     desk::Desk,
-    limits::MEMBER_BLOB_BYTES_MAX,
+    limits::{ASSIGNMENTS_BYTES_MAX, MEMBER_BLOB_BYTES_MAX},
     request::{Heartbeat, SyncGroup},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -47,10 +47,9 @@ impl Desk<'_> {
             ClassicState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
             ClassicState::CompletingRebalance => {
                 let leads = group.leader.as_ref() == Some(&sync.member_id);
-                if sync
-                    .assignments
-                    .iter()
-                    .any(|(_, blob)| blob.len() > MEMBER_BLOB_BYTES_MAX)
+                let sizes = || sync.assignments.iter().map(|(_, blob)| blob.len());
+                if sizes().any(|size| size > MEMBER_BLOB_BYTES_MAX)
+                    || sizes().sum::<usize>() > ASSIGNMENTS_BYTES_MAX
                 {
                     return Err(ErrorCode::InvalidRequest);
                 }

@@ -58,10 +58,31 @@ pub enum DecodeError {
     },
 }
 
+/// A record is too large to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a group record of {bytes} bytes is larger than the {RECORD_BYTES_MAX} that may be written"
+)]
+pub struct EncodeError {
+    /// How large it is: its key and its value.
+    pub bytes: usize,
+}
+
 /// The key and the value of a record; no value where a fact is taken back.
-#[must_use]
-pub fn encode(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
-    let (key, value) = match record {
+///
+/// # Errors
+/// [`EncodeError`], when the record has more than [`RECORD_BYTES_MAX`] bytes.
+pub fn encode(record: &GroupRecord) -> Result<(Vec<u8>, Option<Vec<u8>>), EncodeError> {
+    let (key, value) = put(record);
+    let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
+    if bytes > RECORD_BYTES_MAX {
+        return Err(EncodeError { bytes });
+    }
+    Ok((key, value))
+}
+
+fn put(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
+    match record {
         GroupRecord::Offset {
             group,
             topic,
@@ -114,13 +135,7 @@ pub fn encode(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
         GroupRecord::SnapshotEnd { id } => {
             (Vec::from([kind::SNAPSHOT_END, VERSION]), Some(body(id)))
         }
-    };
-    let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
-    assert!(
-        bytes <= RECORD_BYTES_MAX,
-        "the limits of requests bound every record"
-    );
-    (key, value)
+    }
 }
 
 fn head(kind: u8, group: &Name) -> Vec<u8> {

@@ -42,7 +42,7 @@ impl Desk<'_> {
             beat.member_id.clone()
         };
         let known = self.locate(&id, &beat)?;
-        self.put_member(&id, &beat);
+        self.put_member(&id, &beat)?;
         let full = beat.member_epoch == JOIN
             || beat.owned.is_some()
                 && (beat.topics.is_some() || beat.pattern.is_some())
@@ -181,7 +181,7 @@ impl Desk<'_> {
     }
 
     /// Takes over what the heartbeat says about its member.
-    fn put_member(&mut self, id: &Name, beat: &ConsumerHeartbeat) {
+    fn put_member(&mut self, id: &Name, beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
         let old = self.the_consumer().members.get(id);
         let old = old.map(|member| member.meta.clone());
         let mut meta = old.clone().unwrap_or_else(|| MemberMeta {
@@ -214,7 +214,12 @@ impl Desk<'_> {
         meta.classic = None;
         meta.client_id = beat.client.id.clone();
         meta.client_host = beat.client.host.clone();
+        if old.as_ref() != Some(&meta) && !self.the_consumer().has_room(id, &meta) {
+            let text = "the subscriptions of the group are too large together";
+            return Err((ErrorCode::GroupMaxSizeReached, text));
+        }
         self.change_member(id, old, meta, None);
+        Ok(())
     }
 
     /// Writes a member's subscription if it changed, and lets the epoch move on if that matters.

@@ -147,7 +147,7 @@ impl World {
                     assert!(last < Some(write), "writes ascend");
                     last = Some(write);
                     for record in &records {
-                        let (key, value) = encode(record);
+                        let (key, value) = encode(record).unwrap();
                         let back = decode(&key, value.as_deref()).unwrap();
                         assert_eq!(*record, back, "I-GRP-14: bytes tell the record");
                     }
@@ -207,7 +207,7 @@ impl World {
     pub(crate) fn check_log(&self) {
         let mut replayed = Groups::default();
         for record in &self.log {
-            let (key, value) = encode(record);
+            let (key, value) = encode(record).unwrap();
             replayed.apply(&decode(&key, value.as_deref()).unwrap());
         }
         assert_eq!(
@@ -215,7 +215,12 @@ impl World {
             *self.coordinator.groups(),
             "I-GRP-15: records are all there is"
         );
-        let bytes = |groups: &Groups| groups.snapshot().map(|r| encode(&r)).collect::<Vec<_>>();
+        let bytes = |groups: &Groups| {
+            groups
+                .snapshot()
+                .map(|r| encode(&r).unwrap())
+                .collect::<Vec<_>>()
+        };
         let mut restored = Groups::default();
         for (key, value) in bytes(&replayed) {
             restored.apply(&decode(&key, value.as_deref()).unwrap());

@@ -1,9 +1,9 @@
-//! What the broker keeps in a topic of its own: how such a log is read, written as one batch each,
-//! and cut when a snapshot is replicated. Consumer groups and lag are kept this way; what their
+//! What the broker keeps in a topic of its own: how such a log is read, written, and
+//! cut when a snapshot is replicated. Consumer groups and lag are kept this way; what their
 //! records mean is not known here.
 
 use super::Node;
-use crate::{event::Effect, request::PartitionKey};
+use crate::{event::Effect, limits::OWN_BATCH_BYTES, request::PartitionKey};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use weir_replica::{AppendRules, Outcome};
 use weir_types::{
@@ -27,7 +27,7 @@ pub(super) struct Writes {
     start_moves: Option<(Offset, Offset)>,
 }
 
-/// Where a batch lies.
+/// Where a write lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written {
     pub(super) base: Offset,
@@ -73,7 +73,8 @@ impl Writes {
 }
 
 impl Node {
-    /// Appends records as one batch; nothing if that could not be done.
+    /// Appends records, as one batch unless they are too large for one; nothing if that could not
+    /// be done, and then a part of them may have been.
     pub(super) fn append_own(
         &mut self,
         now: Now,
@@ -82,9 +83,28 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) -> Option<Written> {
         let mut builder = BatchBuilder::new(now.wall);
-        for (key, value) in records {
-            builder.push(now.wall, Some(&key), value.as_deref(), &[]);
+        let mut base = None;
+        for (record_key, value) in records {
+            let bytes = record_key.len() + value.as_ref().map_or(0, Vec::len);
+            if !builder.is_empty() && builder.size_bytes() + bytes > OWN_BATCH_BYTES {
+                let full = core::mem::replace(&mut builder, BatchBuilder::new(now.wall));
+                let written = self.append_batch(now, key, full, effects)?;
+                base.get_or_insert(written.base);
+            }
+            builder.push(now.wall, Some(&record_key), value.as_deref(), &[]);
         }
+        let last = self.append_batch(now, key, builder, effects)?;
+        let base = base.unwrap_or(last.base);
+        Some(Written { base, ..last })
+    }
+
+    fn append_batch(
+        &mut self,
+        now: Now,
+        key: PartitionKey,
+        builder: BatchBuilder,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Written> {
         let bytes = builder.finish(Stamp::default());
         let batch = Batch::parse(&bytes).expect("I-NODE-16: a batch of our own making is whole");
         let open = self.open_mut(key)?;

@@ -328,6 +328,17 @@ impl Broker {
         (log.start.0, end)
     }
 
+    /// The sizes of all batches of a topic, the largest first.
+    pub(crate) fn batch_sizes(&self, topic: &str) -> Vec<usize> {
+        let topic = self.image.topic_named(topic).unwrap().id;
+        let partitions = self.opened.iter().filter(|((id, _), _)| *id == topic);
+        let logs = partitions.map(|(_, partition)| &self.logs[partition]);
+        let batches = logs.flat_map(|log| &log.batches);
+        let mut sizes: Vec<usize> = batches.map(|batch| batch.body().len()).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        sizes
+    }
+
     pub(crate) fn create(&mut self, topic: &str, configs: &[(&str, &str)]) {
         let request = create_request(topic, configs);
         let Response::CreateTopics(created) = self.ask(7, request) else {

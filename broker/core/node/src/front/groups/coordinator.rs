@@ -5,6 +5,7 @@ use crate::{
     authorizer::{Operation, Resource},
     front::{Call, Context, Front, Plan, join::Kind, leaders::endpoint, topics::command_plan},
     groups::key_of,
+    limits::GROUP_BATCH_BYTES_MAX,
 };
 use alloc::{
     string::{String, ToString},
@@ -53,7 +54,11 @@ impl Front {
         if !of_groups || call.image.topic_named(CONSUMER_OFFSETS).is_some() {
             return Plan::Answer(join.finish(call.image, call.context, call.version));
         }
-        let settings = [("retention.ms", "-1"), ("retention.bytes", "-1")];
+        let settings = [
+            ("retention.ms", "-1".to_string()),
+            ("retention.bytes", "-1".to_string()),
+            ("max.message.bytes", GROUP_BATCH_BYTES_MAX.to_string()),
+        ];
         let topic = NewTopic {
             id: TopicId((call.random)()),
             name: CONSUMER_OFFSETS.to_string(),
@@ -61,7 +66,7 @@ impl Front {
             replication_factor: -1,
             assignments: Vec::new(),
             configs: settings
-                .map(|(name, value)| (name.to_string(), Some(value.to_string())))
+                .map(|(name, value)| (name.to_string(), Some(value)))
                 .into(),
         };
         let command = Command::CreateInternalTopics(CreateTopics {

@@ -2,7 +2,7 @@
 //! `__consumer_offsets` that it leads. Here events are handed to them and their effects carried
 //! out.
 //!
-//! What they write goes through the partition's replica as one batch, and no answer leaves before
+//! What they write goes through the partition's replica, and no answer leaves before
 //! the write that it names is replicated. A write that fails makes the coordinator give up and
 //! read its groups from the log again. No rule of groups may live here.
 
@@ -12,7 +12,10 @@ mod loading;
 mod topics;
 mod watch;
 
-use super::{Node, kept::Writes};
+use super::{
+    Node,
+    kept::{KeyValue, Writes},
+};
 use crate::{
     event::{Effect, RequestId},
     gate::When,
@@ -25,7 +28,8 @@ use alloc::{
     vec::Vec,
 };
 use weir_group::{
-    Coordinator, GroupEffect, GroupEvent, GroupRecord, Reply, TopicTable, WriteId, encode,
+    Coordinator, EncodeError, GroupEffect, GroupEvent, GroupRecord, Reply, TopicTable, WriteId,
+    encode,
 };
 use weir_meta::{Image, name::CONSUMER_OFFSETS};
 use weir_types::{ErrorCode, Now, Tick, log::Token};
@@ -314,7 +318,7 @@ impl Node {
         Some(When::Replicated(key, end))
     }
 
-    /// Appends the records as one batch; returns whether that could be done.
+    /// Appends the records; returns whether that could be done.
     fn write_groups(
         &mut self,
         now: Now,
@@ -323,8 +327,11 @@ impl Node {
         records: &[GroupRecord],
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let encoded = records.iter().map(encode);
-        let Some(written) = self.append_own(now, key, encoded, effects) else {
+        let encoded: Result<Vec<KeyValue>, EncodeError> = records.iter().map(encode).collect();
+        let written = encoded
+            .ok()
+            .and_then(|encoded| self.append_own(now, key, encoded, effects));
+        let Some(written) = written else {
             return false;
         };
         self.note_groups(now, key, records);
