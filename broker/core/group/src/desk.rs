@@ -8,11 +8,9 @@ use crate::{
     group::ConsumerGroup,
     history::{Notebook, Place, Shares},
     live::Live,
+    patterns::Patterns,
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::vec::Vec;
 use weir_types::{CauseKind, Now};
 
 /// What a step has to say so far.
@@ -30,9 +28,6 @@ pub(crate) struct Out {
     pub(crate) grown: Vec<(Name, u64)>,
 }
 
-/// The patterns that members subscribe to, and the topics that match.
-pub(crate) type Patterns = BTreeMap<Name, Option<BTreeSet<Name>>>;
-
 /// The desk.
 pub(crate) struct Desk<'a> {
     /// The group's id.
@@ -43,7 +38,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) config: &'a GroupConfig,
     /// The topics.
     pub(crate) topics: &'a TopicTable,
-    /// The patterns; nothing: asked for, not yet resolved.
+    /// The patterns that members use.
     pub(crate) patterns: &'a mut Patterns,
     /// Patterns to ask for.
     pub(crate) unresolved: &'a mut Vec<Name>,
@@ -81,9 +76,35 @@ impl Desk<'_> {
 
     /// Writes a record: it counts at once, and answers wait for it.
     pub(crate) fn write(&mut self, record: GroupRecord) {
+        if let GroupRecord::Member { member, value, .. } = &record {
+            let pattern = value.as_ref().and_then(|meta| meta.pattern.as_ref());
+            self.follow_pattern(member, pattern);
+        }
         self.groups.apply(&record);
         self.out.records.push(record);
         self.live.last_write = Some(self.out.write);
+    }
+
+    /// A member is about to use this pattern and none else; asks for it if nobody used it before.
+    fn follow_pattern(&mut self, member: &Name, pattern: Option<&Name>) {
+        let before = self.consumer().and_then(|group| group.members.get(member));
+        let before = before.and_then(|member| member.meta.pattern.clone());
+        if before.as_ref() == pattern {
+            return;
+        }
+        if let Some(pattern) = pattern {
+            self.use_pattern(member, pattern);
+        }
+        if let Some(before) = &before {
+            self.patterns.remove(self.id, member, before);
+        }
+    }
+
+    /// A member uses a pattern; asks for it if nobody did before.
+    pub(crate) fn use_pattern(&mut self, member: &Name, pattern: &Name) {
+        if self.patterns.put(self.id, member, pattern) {
+            self.unresolved.push(pattern.clone());
+        }
     }
 
     /// Answers a request, once the group's last write is replicated.
@@ -154,7 +175,11 @@ impl Desk<'_> {
                 ClassicState::Stable | ClassicState::Empty => Some(classic.generation),
                 ClassicState::PreparingRebalance | ClassicState::CompletingRebalance => None,
             },
-            (None, Some(consumer)) => consumer.is_settled().then_some(consumer.meta.epoch),
+            (None, Some(consumer)) => {
+                // What a new pattern matches belongs to the rebalance that it caused.
+                let is_over = consumer.is_settled() && !consumer.waits_for_patterns(self.patterns);
+                is_over.then_some(consumer.meta.epoch)
+            }
             (None, None) => Some(0),
         };
         let Some(epoch) = epoch else { return };

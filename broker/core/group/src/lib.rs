@@ -31,6 +31,7 @@ pub mod history;
 pub mod limits;
 mod live;
 mod migrate;
+mod patterns;
 pub mod record;
 pub mod reply;
 pub mod request;

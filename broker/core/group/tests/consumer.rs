@@ -192,59 +192,57 @@ fn static_members_come_back_to_what_they_had() {
 #[test]
 fn patterns_and_new_partitions_change_the_target() {
     check(expect![[r#"
-            hb g a pattern=t
-              a: epoch 1 none
-            topics t=4 t2=1 u=2
-            at 1000
-            hb g a epoch=1
-              a: epoch 3 t:0,1,2,3;t2:0
-            at 3000
-            topics t=6 t2=1 u=2
-            hb g a epoch=3
-              a: epoch 4 t:0,1,2,3,4,5;t2:0
-            at 5000
-            hb g a epoch=4 pattern= topics=u
-              a: epoch 4 none
-            hb g a epoch=4 own=none
-              a: epoch 5 u:0,1
-            topics t=6 u=2
-            at 7000
-            hb g a epoch=5 pattern=t topics=
-              a: epoch 5 none
-            at 8000
-            hb g a epoch=5
-              a: epoch 5 same
-            restart
-            history g
-              #1 at 0 for 0 ms, epoch 1: 0 Joined a (t)
-                 [] -> [a]
-              #2 at 0 for 1000 ms, epoch 3: 0 PartitionsAdded, 0 PartitionsAdded
-                 [a] -> [a]
-                 t-0: - -> a
-                 t-1: - -> a
-                 t-2: - -> a
-                 t-3: - -> a
-                 t2-0: - -> a
-                 a stood still for 1000 ms
-              #3 at 3000 for 0 ms, epoch 4: 3000 PartitionsAdded
-                 [a] -> [a]
-                 t-4: - -> a
-                 t-5: - -> a
-              #4 at 5000 for 0 ms, epoch 5: 5000 Subscription a
-                 [a] -> [a]
-                 t-0: a -> -
-                 t-1: a -> -
-                 t-2: a -> -
-                 t-3: a -> -
-                 t-4: a -> -
-                 t-5: a -> -
-                 t2-0: a -> -
-                 u-0: - -> a
-                 u-1: - -> a
-            show g
-              Reconciling epoch 6 target 6
-                a epoch 5 Unrevoked has none gives u:0,1 wants t:0,1,2,3,4,5
-        "#]]);
+        hb g a pattern=t
+          a: epoch 1 none
+        topics t=4 t2=1 u=2
+        at 1000
+        hb g a epoch=1
+          a: epoch 3 t:0,1,2,3;t2:0
+        at 3000
+        topics t=6 t2=1 u=2
+        hb g a epoch=3
+          a: epoch 4 t:0,1,2,3,4,5;t2:0
+        at 5000
+        hb g a epoch=4 pattern= topics=u
+          a: epoch 4 none
+        hb g a epoch=4 own=none
+          a: epoch 5 u:0,1
+        topics t=6 u=2
+        at 7000
+        hb g a epoch=5 pattern=t topics=
+          a: epoch 5 same
+        at 8000
+        hb g a epoch=5
+          a: epoch 5 none
+        restart
+        history g
+          #1 at 0 for 1000 ms, epoch 3: 0 Joined a (t), 0 PartitionsAdded
+             [] -> [a]
+             t-0: - -> a
+             t-1: - -> a
+             t-2: - -> a
+             t-3: - -> a
+             t2-0: - -> a
+             a stood still for 1000 ms
+          #2 at 3000 for 0 ms, epoch 4: 3000 PartitionsAdded
+             [a] -> [a]
+             t-4: - -> a
+             t-5: - -> a
+          #3 at 5000 for 0 ms, epoch 5: 5000 Subscription a
+             [a] -> [a]
+             t-0: a -> -
+             t-1: a -> -
+             t-2: a -> -
+             t-3: a -> -
+             t-4: a -> -
+             t-5: a -> -
+             t2-0: a -> -
+             u-0: - -> a
+             u-1: - -> a
+        show g
+          Reconciling epoch 6 target 6
+            a epoch 5 Unrevoked has none gives u:0,1 wants t:0,1,2,3,4,5
+    "#]]);
 }
 
 #[test]

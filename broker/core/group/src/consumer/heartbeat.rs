@@ -147,17 +147,18 @@ impl Desk<'_> {
     pub(crate) fn take_place_of(&mut self, old: &Name, id: &Name) {
         let member = self.the_consumer().members[old].clone();
         self.note(CauseKind::Joined, Some(id), None);
+        // First the new one, so that its pattern is used all the time.
+        self.write(GroupRecord::Member {
+            group: self.id.clone(),
+            member: id.clone(),
+            value: Some(member.meta),
+        });
         self.write(GroupRecord::Member {
             group: self.id.clone(),
             member: old.clone(),
             value: None,
         });
         self.live.sessions.remove(old);
-        self.write(GroupRecord::Member {
-            group: self.id.clone(),
-            member: id.clone(),
-            value: Some(member.meta),
-        });
         self.write(GroupRecord::Target {
             group: self.id.clone(),
             member: id.clone(),
@@ -244,7 +245,6 @@ impl Desk<'_> {
             }
             Some(_) => None,
         };
-        self.resolve(meta.pattern.as_ref());
         if let Some(kind) = kind {
             let reason = reason.or_else(|| meta.pattern.clone());
             self.note(kind, Some(id), reason);

@@ -12,8 +12,8 @@ mod target;
 
 use crate::{
     Assignment, Name, TopicTable,
-    desk::{Desk, Patterns},
     group::{ConsumerGroup, Member},
+    patterns::Patterns,
     record::MemberMeta,
 };
 use alloc::collections::BTreeSet;
@@ -32,7 +32,7 @@ impl ConsumerGroup {
         self.members
             .values()
             .filter_map(|member| member.meta.pattern.as_ref())
-            .any(|pattern| !matches!(patterns.get(pattern), Some(Some(_))))
+            .any(|pattern| patterns.topics(pattern).is_none())
     }
 
     /// The names of all topics that its members want.
@@ -71,12 +71,9 @@ pub(crate) fn wanted<'a>(
     meta: &'a MemberMeta,
     patterns: &'a Patterns,
 ) -> impl Iterator<Item = &'a Name> {
-    let matching = meta
-        .pattern
-        .as_ref()
-        .and_then(|pattern| patterns.get(pattern));
-    let matching = matching.and_then(Option::as_ref).into_iter().flatten();
-    meta.topics.iter().chain(matching)
+    let pattern = meta.pattern.as_ref();
+    let matching = pattern.and_then(|pattern| patterns.topics(pattern));
+    meta.topics.iter().chain(matching.into_iter().flatten())
 }
 
 /// A hash of the topics that exist among some: their names, ids and partition counts (FNV-1a; it
@@ -104,16 +101,4 @@ pub(crate) fn holds(assignment: &Assignment, topic: TopicId, partition: Partitio
     assignment
         .get(&topic)
         .is_some_and(|partitions| partitions.contains(&partition))
-}
-
-impl Desk<'_> {
-    /// Asks for a pattern that is not known.
-    pub(crate) fn resolve(&mut self, pattern: Option<&Name>) {
-        if let Some(pattern) = pattern
-            && !self.patterns.contains_key(pattern)
-        {
-            self.patterns.insert(pattern.clone(), None);
-            self.unresolved.push(pattern.clone());
-        }
-    }
 }

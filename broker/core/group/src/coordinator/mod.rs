@@ -10,9 +10,10 @@ use crate::{
     GroupConfig, GroupEffect, GroupEvent, GroupRecord, Groups, Kind, Name, Reply, Request,
     RequestId, TopicTable, WriteId,
     classic::ClassicGroup,
-    desk::{Desk, Out, Patterns},
+    desk::{Desk, Out},
     limits::SNAPSHOT_GROUPS_PER_STEP,
     live::{Live, Session},
+    patterns::Patterns,
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +65,7 @@ impl Coordinator {
         let mut coordinator = Self {
             config,
             topics,
-            patterns: Patterns::new(),
+            patterns: Patterns::default(),
             groups,
             live: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -105,19 +106,20 @@ impl Coordinator {
                 self.request(now, id, request, &mut out, &mut unresolved);
             }
             GroupEvent::Topics(topics) => {
-                if !self.patterns.is_empty() && !topics.names().eq(self.topics.names()) {
-                    unresolved.extend(self.patterns.keys().cloned());
+                if !topics.names().eq(self.topics.names()) {
+                    unresolved.extend(self.patterns.names().cloned());
                 }
                 self.topics = topics;
-                self.topics_changed(now, &mut out, &mut unresolved);
+                let all = self.groups.iter().map(|(id, _)| id.clone()).collect();
+                self.topics_changed(now, all, false, &mut out, &mut unresolved);
             }
             GroupEvent::TopicsDeleted(topics) => {
                 self.topics_deleted(now, &topics, &mut out, &mut unresolved);
             }
             GroupEvent::PatternResolved { pattern, topics } => {
-                if let Some(known) = self.patterns.get_mut(&pattern) {
-                    *known = Some(topics.into_iter().collect());
-                    self.topics_changed(now, &mut out, &mut unresolved);
+                if let Some(resolved) = self.patterns.resolved(&pattern, topics) {
+                    let (groups, first) = (resolved.groups, resolved.first);
+                    self.topics_changed(now, groups, first, &mut out, &mut unresolved);
                 }
             }
             GroupEvent::Tick => {}
@@ -191,6 +193,17 @@ impl Coordinator {
                 }
             }
         }
+        let consumers = self
+            .groups
+            .iter()
+            .filter_map(|(id, g)| Some((id, g.consumer()?)));
+        let used = consumers.flat_map(|(id, group)| {
+            let members = group.members.iter();
+            members.filter_map(move |(member, known)| {
+                Some((known.meta.pattern.clone()?, id.clone(), member.clone()))
+            })
+        });
+        self.patterns.check(used.collect());
         for (id, live) in &self.live {
             if let Some(classic) = &live.classic {
                 classic.check();
@@ -280,26 +293,29 @@ impl Coordinator {
         }
     }
 
-    /// The topics or what patterns match changed: every consumer group looks whether that
-    /// concerns it.
-    fn topics_changed(&mut self, now: Now, out: &mut Out, unresolved: &mut Vec<Name>) {
-        let ids: Vec<Name> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| {
-                group
-                    .consumer()
-                    .is_some_and(|group| !group.members.is_empty())
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
+    /// The topics or what a pattern matches changed: every consumer group of these looks whether
+    /// that concerns it. A pattern that is resolved for the first time is no change of topics.
+    fn topics_changed(
+        &mut self,
+        now: Now,
+        mut ids: Vec<Name>,
+        first: bool,
+        out: &mut Out,
+        unresolved: &mut Vec<Name>,
+    ) {
+        ids.retain(|id| {
+            let group = self.groups.get(id).and_then(crate::Group::consumer);
+            group.is_some_and(|group| !group.members.is_empty())
+        });
         for id in ids {
             self.turn(now, &id, out, unresolved, |desk| {
                 let group = desk.the_consumer();
                 if !group.waits_for_patterns(desk.patterns)
                     && desk.topics_hash() != group.meta.topics_hash
                 {
-                    desk.note(CauseKind::PartitionsAdded, None, None);
+                    if !first || desk.live.notebook.is_none() {
+                        desk.note(CauseKind::PartitionsAdded, None, None);
+                    }
                     desk.bump_epoch();
                 }
                 desk.update_target();
@@ -410,14 +426,13 @@ fn restore(desk: &mut Desk<'_>) {
             members
         }
         Kind::Consumer(consumer) => {
-            let patterns = consumer
-                .members
-                .values()
-                .filter_map(|m| m.meta.pattern.clone());
-            let patterns: Vec<Name> = patterns.collect();
+            let members = consumer.members.iter();
+            let patterns =
+                members.filter_map(|(id, m)| Some((id.clone(), m.meta.pattern.clone()?)));
+            let patterns: Vec<(Name, Name)> = patterns.collect();
             let members = consumer.members.len();
-            for pattern in &patterns {
-                desk.resolve(Some(pattern));
+            for (member, pattern) in &patterns {
+                desk.use_pattern(member, pattern);
             }
             desk.start_sessions();
             members
