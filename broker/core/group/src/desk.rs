@@ -10,7 +10,7 @@ use crate::{
     live::Live,
     patterns::Patterns,
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use weir_types::{CauseKind, Now};
 
 /// What a step has to say so far.
