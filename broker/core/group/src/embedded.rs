@@ -4,7 +4,7 @@
 //!
 //! The bytes come from clients: reading is total and keeps no more than the bytes justify.
 
-use crate::{Assignment, Name, TopicTable};
+use crate::{Assignment, Name, TopicTable, limits::SUBSCRIPTION_TOPICS_MAX};
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
@@ -27,7 +27,7 @@ pub struct Subscription {
     pub rack: Option<Name>,
 }
 
-/// Reads a subscription; `None` if it is none.
+/// Reads a subscription; `None` if it is none, or names more topics than a member may.
 #[must_use]
 pub fn subscription(bytes: &[u8]) -> Option<Subscription> {
     let mut reader = Reader(bytes);
@@ -39,6 +39,9 @@ pub fn subscription(bytes: &[u8]) -> Option<Subscription> {
     let mut topics = BTreeSet::new();
     for _ in 0..count {
         topics.insert(reader.string()??);
+        if topics.len() > SUBSCRIPTION_TOPICS_MAX {
+            return None;
+        }
     }
     reader.nullable_bytes()?;
     let mut found = Subscription {

@@ -5,7 +5,7 @@ use crate::{
     EventPlace, Group, GroupRecord, HistoryEvent, Kind, Name,
     events::Events,
     group::ConsumerGroup,
-    limits::{HISTORY_EVENTS_MAX, SNAPSHOT_GROWTH_FACTOR},
+    limits::{HISTORY_EVENTS_MAX, SNAPSHOT_BYTES_MIN, SNAPSHOT_GROWTH_FACTOR},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
@@ -23,6 +23,8 @@ pub struct Groups {
     snapshot: u64,
     /// Records since then.
     since_snapshot: u64,
+    /// How many bytes they have, about.
+    bytes_since_snapshot: u64,
 }
 
 impl Groups {
@@ -61,6 +63,12 @@ impl Groups {
         self.since_snapshot
     }
 
+    /// How many bytes they have, about.
+    #[must_use]
+    pub const fn bytes_since_snapshot(&self) -> u64 {
+        self.bytes_since_snapshot
+    }
+
     /// The number of the last event of any group, be it one that is gone; 0: there was none.
     #[must_use]
     pub const fn last_event(&self) -> u64 {
@@ -97,11 +105,14 @@ impl Groups {
     /// Makes a record true.
     pub fn apply(&mut self, record: &GroupRecord) {
         self.since_snapshot = self.since_snapshot.saturating_add(1);
+        let bytes = u64::try_from(record.bytes()).unwrap_or(u64::MAX);
+        self.bytes_since_snapshot = self.bytes_since_snapshot.saturating_add(bytes);
         match record {
             GroupRecord::SnapshotBegin { id, events } => {
                 self.snapshot = (*id).max(self.snapshot);
                 self.last_event = (*events).max(self.last_event);
                 self.since_snapshot = 0;
+                self.bytes_since_snapshot = 0;
             }
             GroupRecord::SnapshotEnd { .. } => {}
             GroupRecord::Deleted { group } => {
@@ -139,8 +150,16 @@ impl Groups {
     /// many times what a snapshot would hold.
     #[must_use]
     pub fn wants_snapshot(&self, records_min: u64) -> bool {
-        self.since_snapshot >= records_min
-            && self.since_snapshot >= self.records_count().saturating_mul(SNAPSHOT_GROWTH_FACTOR)
+        let grown = |since: u64, count: u64| since >= count.saturating_mul(SNAPSHOT_GROWTH_FACTOR);
+        self.since_snapshot >= records_min && grown(self.since_snapshot, self.records_count())
+            || self.bytes_since_snapshot >= SNAPSHOT_BYTES_MIN
+                && grown(self.bytes_since_snapshot, self.bytes_count())
+    }
+
+    /// How many bytes a snapshot would hold, about.
+    fn bytes_count(&self) -> u64 {
+        let bytes: usize = self.snapshot().map(|record| record.bytes()).sum();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// How many records a snapshot would hold, about.

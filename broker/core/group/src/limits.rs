@@ -57,14 +57,22 @@ pub const EXPIRE_OFFSETS_PER_STEP_MAX: usize = 10_000;
 /// The least number of records since the last snapshot before another is worth its while.
 pub const SNAPSHOT_RECORDS_MIN: u64 = 10_000;
 
-/// A snapshot is taken when this many times the records of a snapshot were written since.
+/// The least number of bytes of records since the last snapshot before another is worth its while,
+/// however few records they are.
+pub const SNAPSHOT_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// A snapshot is taken when this many times the records of a snapshot were written since, or their
+/// bytes.
 pub const SNAPSHOT_GROWTH_FACTOR: u64 = 4;
 
-/// About how many records of a snapshot go into one write; a group's first write is never split
-/// from its own description.
+/// About how many records of a snapshot go into one write.
 pub const SNAPSHOT_RECORDS_PER_WRITE: usize = 1000;
 
-/// The most groups that one step puts into a snapshot, so that heartbeats do not wait for it.
+/// After how many records a step leaves the rest of a snapshot to the next one, at the end of a
+/// group, so that heartbeats do not wait for it.
+pub const SNAPSHOT_RECORDS_PER_STEP: usize = 5000;
+
+/// The most groups that one step puts into a snapshot.
 pub const SNAPSHOT_GROUPS_PER_STEP: usize = 100;
 
 /// The most bytes of a record, its key and its value together; what is larger is not written, and

@@ -20,6 +20,8 @@ pub(crate) struct Live {
     pub(crate) notebook: Option<Notebook>,
     /// The last write that concerns this group.
     pub(crate) last_write: Option<WriteId>,
+    /// Whether the turn only put a deadline off: then the timer may stay, early as it is.
+    pub(crate) is_quiet: bool,
     /// The time under which it stands in the coordinator's timers.
     pub(crate) timer: Option<Tick>,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) deadline: Tick,
     /// Until when it has to give partitions up.
     pub(crate) revoke_by: Option<Tick>,
+    /// Whether it joined again while it had partitions to give up, and was told a new epoch.
+    pub(crate) rejoined: bool,
     /// A classic member: until when it has to join again.
     pub(crate) join_by: Option<Tick>,
     /// A classic member: until when it has to ask for its assignment.
@@ -42,6 +46,7 @@ impl Session {
         Self {
             deadline,
             revoke_by: None,
+            rejoined: false,
             join_by: None,
             sync_by: None,
         }

@@ -205,6 +205,50 @@ pub struct MemberMeta {
     pub classic: Option<ClassicSide>,
 }
 
+/// What every record has beside texts and partitions, in bytes, about.
+const RECORD_BYTES_LEAST: usize = 64;
+
+impl GroupRecord {
+    /// How many bytes it has when it is written, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let assigned = |assignment: &Assignment| {
+            let topics = assignment.values();
+            topics.map(|indexes| 20 + indexes.len() * 4).sum::<usize>()
+        };
+        RECORD_BYTES_LEAST
+            + match self {
+                Self::Offset { topic, value, .. } => {
+                    topic.len() + value.as_ref().map_or(0, |value| value.metadata.len())
+                }
+                Self::Classic { value, .. } => {
+                    let members = value.iter().flat_map(|meta| &meta.members);
+                    members.map(ClassicMemberMeta::bytes).sum()
+                }
+                Self::Member { value, .. } => {
+                    value.as_ref().map_or(0, MemberMeta::subscription_bytes)
+                }
+                Self::Target { value, .. } => assigned(value),
+                Self::Current { value, .. } => {
+                    assigned(&value.assigned) + assigned(&value.revoking)
+                }
+                Self::History { event, .. } => event.bytes(),
+                Self::Consumer { .. }
+                | Self::TargetEpoch { .. }
+                | Self::Deleted { .. }
+                | Self::SnapshotBegin { .. }
+                | Self::SnapshotEnd { .. } => 0,
+            }
+    }
+}
+
+impl ClassicMemberMeta {
+    fn bytes(&self) -> usize {
+        let texts = self.id.len() + self.client_id.len() + self.client_host.len();
+        RECORD_BYTES_LEAST + texts + self.subscription.len() + self.assignment.len()
+    }
+}
+
 impl MemberMeta {
     /// How many bytes of ids and subscriptions it holds.
     #[must_use]

@@ -4,6 +4,7 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{
     World,
     fleet::{Consumer, load, no_two_owners, run},
@@ -12,11 +13,13 @@ use common::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use weir_group::{
-    GroupConfig, GroupEvent, GroupRecord, Groups, Reply, Request, decode, embedded, encode,
+    Assignment, GroupConfig, GroupEvent, GroupRecord, Groups, Reply, Request, decode, embedded,
+    encode,
     limits::{
-        ASSIGNMENTS_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, RECORD_BYTES_MAX, SUBSCRIPTIONS_BYTES_MAX,
+        ASSIGNMENTS_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MIN,
+        SUBSCRIPTION_TOPICS_MAX, SUBSCRIPTIONS_BYTES_MAX,
     },
-    record::ClassicMeta,
+    record::{ClassicMemberMeta, ClassicMeta},
     request::{CommitPartition, JoinGroup, OffsetCommit, SyncGroup},
 };
 use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex};
@@ -375,4 +378,51 @@ fn a_record_that_is_too_large_is_an_error() {
         value: Some(value),
     };
     assert!(encode(&record).is_err());
+}
+
+#[test]
+fn a_snapshot_is_wanted_for_its_bytes_too() {
+    let blob = Bytes::from(vec![0; 1024 * 1024]);
+    let members = (0..32).map(|n| ClassicMemberMeta {
+        id: format!("m{n}").into(),
+        instance_id: None,
+        client_id: "c".into(),
+        client_host: "h".into(),
+        rebalance_timeout_ms: 0,
+        session_timeout_ms: 0,
+        subscription: blob.clone(),
+        assignment: Bytes::new(),
+    });
+    let value = ClassicMeta {
+        members: members.collect(),
+        ..ClassicMeta::default()
+    };
+    let record = GroupRecord::Classic {
+        group: "g".into(),
+        value: Some(value),
+    };
+    let mut groups = Groups::default();
+    let generations = (1..)
+        .find(|_| {
+            groups.apply(&record);
+            groups.wants_snapshot(10_000)
+        })
+        .unwrap();
+    assert_eq!(generations, SNAPSHOT_BYTES_MIN / (32 * 1024 * 1024));
+    groups.apply(&GroupRecord::SnapshotBegin { id: 1, events: 0 });
+    groups.apply(&record);
+    assert!(!groups.wants_snapshot(10_000));
+}
+
+#[test]
+fn a_subscription_names_no_more_topics_than_a_member_may() {
+    let names: Vec<String> = (0..=SUBSCRIPTION_TOPICS_MAX)
+        .map(|n| n.to_string())
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let read =
+        |names: &[&str]| embedded::subscription(&common::subscription(names, &Assignment::new()));
+    let most = read(&names[1..]).unwrap();
+    assert_eq!(most.topics.len(), SUBSCRIPTION_TOPICS_MAX);
+    assert_eq!(read(&names), None);
 }

@@ -11,7 +11,7 @@ use crate::{
     RequestId, TopicTable, WriteId,
     classic::ClassicGroup,
     desk::{Desk, Out},
-    limits::SNAPSHOT_GROUPS_PER_STEP,
+    limits::{SNAPSHOT_BYTES_MIN, SNAPSHOT_GROUPS_PER_STEP},
     live::{Live, Session},
     patterns::Patterns,
 };
@@ -44,6 +44,8 @@ pub struct Coordinator {
     snapshot: Option<Progress>,
     /// At how many records since the last snapshot another is considered.
     snapshot_check: u64,
+    /// The same for their bytes.
+    snapshot_check_bytes: u64,
     /// The time that was last asked for.
     wake_at: Option<Tick>,
 }
@@ -75,6 +77,7 @@ impl Coordinator {
             expire_after: None,
             snapshot: None,
             snapshot_check,
+            snapshot_check_bytes: SNAPSHOT_BYTES_MIN,
             wake_at: None,
         };
         let mut out = coordinator.out();
@@ -255,7 +258,9 @@ impl Coordinator {
         };
         let result = rule(&mut desk);
         desk.finish();
-        let timer = desk.first_deadline();
+        let is_quiet = core::mem::take(&mut desk.live.is_quiet);
+        let kept = desk.live.timer.filter(|at| is_quiet && *at > now.tick);
+        let timer = kept.or_else(|| desk.first_deadline());
         let after = live.last_write.max(self.last_gone);
         for (request, reply) in out.answers.drain(..) {
             out.sealed.push((request, after, reply));

@@ -6,7 +6,10 @@
 use super::Coordinator;
 use crate::{
     GroupEffect, GroupRecord, Name, WriteId,
-    limits::{SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_PER_WRITE},
+    limits::{
+        SNAPSHOT_BYTES_MIN, SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_PER_STEP,
+        SNAPSHOT_RECORDS_PER_WRITE,
+    },
 };
 use alloc::vec::Vec;
 
@@ -33,16 +36,22 @@ impl Coordinator {
 
     /// Begins a snapshot when it is worth its while; looked at only now and then.
     pub(super) fn consider_snapshot(&mut self) {
-        let since = self.groups.records_since_snapshot();
-        if self.snapshot.is_some() || since < self.snapshot_check {
+        let (since, bytes) = (
+            self.groups.records_since_snapshot(),
+            self.groups.bytes_since_snapshot(),
+        );
+        let is_time = since >= self.snapshot_check || bytes >= self.snapshot_check_bytes;
+        if self.snapshot.is_some() || !is_time {
             return;
         }
         let records_min = self.config.snapshot_records_min;
         if self.groups.wants_snapshot(records_min) {
             self.snapshot_check = records_min;
+            self.snapshot_check_bytes = SNAPSHOT_BYTES_MIN;
             self.begin_snapshot();
         } else {
             self.snapshot_check = since + records_min;
+            self.snapshot_check_bytes = bytes + SNAPSHOT_BYTES_MIN;
         }
     }
 
@@ -65,7 +74,14 @@ impl Coordinator {
         let ids = self
             .groups
             .ids_after(progress.after.as_ref(), SNAPSHOT_GROUPS_PER_STEP);
+        let mut is_last = ids.len() < SNAPSHOT_GROUPS_PER_STEP;
+        let mut stated = 0;
         for id in &ids {
+            if stated >= SNAPSHOT_RECORDS_PER_STEP {
+                is_last = false;
+                break;
+            }
+            progress.after = Some(id.clone());
             let mut forget = self.config.mutants.forget_in_snapshots;
             for record in self.groups.snapshot_of(id) {
                 if forget && matches!(record, GroupRecord::Offset { .. }) {
@@ -74,18 +90,18 @@ impl Coordinator {
                 }
                 self.groups.apply(&record);
                 records.push(record);
+                stated += 1;
                 if records.len() >= SNAPSHOT_RECORDS_PER_WRITE {
                     self.write(core::mem::take(&mut records), effects);
                 }
             }
         }
-        if ids.len() == SNAPSHOT_GROUPS_PER_STEP {
-            progress.after = ids.last().cloned();
-            self.snapshot = Some(progress);
-        } else {
+        if is_last {
             let mark = GroupRecord::SnapshotEnd { id: progress.id };
             self.groups.apply(&mark);
             records.push(mark);
+        } else {
+            self.snapshot = Some(progress);
         }
         if !records.is_empty() {
             self.write(records, effects);
