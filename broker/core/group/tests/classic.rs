@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::check;
+use common::{check, check_with};
 use expect_test::expect;
+use weir_group::GroupConfig;
 
 #[test]
 fn a_group_lives_from_the_first_join_to_the_last_leave() {
@@ -394,4 +395,45 @@ fn a_restart_keeps_the_generation_and_the_offsets() {
             list
               -: Groups([ListedGroup { group: "g", protocol_type: "consumer", state: "Empty", group_type: "classic" }])
         "#]]);
+}
+
+#[test]
+fn offsets_do_not_expire_while_members_join() {
+    let config = GroupConfig {
+        offsets_retention_ms: 10_000,
+        offsets_check_interval_ms: 1000,
+        ..GroupConfig::default()
+    };
+    check_with(
+        config,
+        expect![[r#"
+            join g a session=60000
+            at 3000
+              a: joined as a generation 1 range leader a [a]
+            sync g a gen=1 give=a=t:0,1,2,3
+              a: synced t:0,1,2,3
+            commit g a gen=1 t-0=5
+              a: t-0 NONE
+            at 20000
+            join g b topics=u session=60000
+            join g c strict session=60000
+              c: MEMBER_ID_REQUIRED id=c
+            leave g a
+              a: left [a NONE]
+            at 24000
+            fetch g
+              g: fetched [t-0=5 ""]
+            join g c strict session=60000
+              b: joined as b generation 2 range leader b [b c]
+              c: joined as c generation 2 range leader b []
+            at 25000
+            sync g b gen=2
+              b: synced none
+            fetch g
+              g: fetched [t-0=5 ""]
+            at 30000
+            fetch g
+              g: fetched [t-0=5 ""]
+        "#]],
+    );
 }

@@ -114,6 +114,11 @@ impl Desk<'_> {
                 self.add_member(request, member_id, join);
             }
         } else if join.require_known_member_id {
+            if self.classic().pending.len() >= self.config.members_max {
+                let reply = Joined::failed(ErrorCode::GroupMaxSizeReached, join.member_id);
+                self.answer(request, Reply::Joined(reply));
+                return;
+            }
             let until = self.now.tick + ms(join.session_timeout_ms);
             self.classic().pending.insert(member_id.clone(), until);
             let reply = Joined::failed(ErrorCode::MemberIdRequired, member_id);
@@ -191,7 +196,7 @@ impl Desk<'_> {
         self.rebalance_or_complete();
     }
 
-    fn update_member(&mut self, request: RequestId, id: &Name, join: JoinGroup) {
+    pub(crate) fn update_member(&mut self, request: RequestId, id: &Name, join: JoinGroup) {
         let tick = self.now.tick;
         let group = self.classic();
         let Some(member) = group.members.get_mut(id) else {

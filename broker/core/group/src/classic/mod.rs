@@ -336,24 +336,34 @@ impl ClassicGroup {
         if self.members.is_empty() {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.all_speak(name))
+        if self.protocol_type.as_deref() != Some(protocol_type) {
+            return false;
+        }
+        let common = self.common();
+        protocols.iter().any(|(name, _)| common.contains(name))
     }
 
-    fn all_speak(&self, protocol: &Name) -> bool {
-        self.members
-            .values()
-            .all(|member| member.protocols.iter().any(|(name, _)| name == protocol))
+    /// The protocols that all speak: one pass over the members, whatever they offer.
+    fn common(&self) -> BTreeSet<&Name> {
+        let mut speakers: BTreeMap<&Name, usize> = BTreeMap::new();
+        for member in self.members.values() {
+            let names: BTreeSet<&Name> = member.protocols.iter().map(|(name, _)| name).collect();
+            for name in names {
+                *speakers.entry(name).or_default() += 1;
+            }
+        }
+        let all = self.members.len();
+        speakers.retain(|_, count| *count == all);
+        speakers.into_keys().collect()
     }
 
     /// The protocol that most prefer among those that all speak; among equals the first by name.
     pub(crate) fn choose_protocol(&self) -> Option<Name> {
+        let common = self.common();
         let mut votes: BTreeMap<&Name, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let best = member
-                .protocols
-                .iter()
-                .find(|(name, _)| self.all_speak(name));
+            let mut offered = member.protocols.iter();
+            let best = offered.find(|(name, _)| common.contains(name));
             if let Some((name, _)) = best {
                 *votes.entry(name).or_default() += 1;
             }

@@ -164,6 +164,7 @@ impl Desk<'_> {
         }
         let state = group.state;
         self.seen(&beat.member_id);
+        self.live.is_quiet = true;
         match state {
             ClassicState::Empty => Err(ErrorCode::UnknownMemberId),
             ClassicState::PreparingRebalance => Ok(ErrorCode::RebalanceInProgress),

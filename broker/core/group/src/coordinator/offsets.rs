@@ -244,6 +244,12 @@ impl Desk<'_> {
         let Some(group) = self.group() else {
             return Vec::new();
         };
+        // Who reads what is open while members join.
+        let classic = self.live.classic.as_ref();
+        let settled = [ClassicState::Empty, ClassicState::Stable];
+        if classic.is_some_and(|classic| !settled.contains(&classic.state)) {
+            return Vec::new();
+        }
         // Members that cannot be understood read everything.
         let Ok(read) = self.topics_read() else {
             return Vec::new();
