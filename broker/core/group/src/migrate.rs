@@ -9,18 +9,23 @@ use crate::{
     desk::Desk,
     embedded::{self, CONSUMER},
     group::{ConsumerGroup, Member},
+    limits::SUBSCRIPTIONS_BYTES_MAX,
     live::Session,
     record::{ClassicSide, ConsumerMeta, Current, MemberMeta, MemberState},
     reply::Joined,
-    request::{Client, Heartbeat, JoinGroup, SyncGroup},
+    request::{Client, ConsumerHeartbeat, Heartbeat, JoinGroup, SyncGroup},
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use weir_types::{CauseKind, ErrorCode, Tick};
 
 impl Desk<'_> {
-    /// Makes a consumer group of a classic group with members. They are told to join again; what
-    /// they have is their target until then.
-    pub(crate) fn upgrade(&mut self) -> Result<(), (ErrorCode, &'static str)> {
+    /// Makes a consumer group of a classic group with members, for one that joins and will not be
+    /// refused. They are told to join again; what they have is their target until then.
+    pub(crate) fn upgrade(
+        &mut self,
+        newcomer: &Name,
+        beat: &ConsumerHeartbeat,
+    ) -> Result<(), (ErrorCode, &'static str)> {
         let text = "the group is a classic group and cannot be upgraded";
         let refused = (ErrorCode::GroupIdNotFound, text);
         let classic = self.live.classic.as_ref().ok_or(refused)?;
@@ -30,6 +35,18 @@ impl Desk<'_> {
         let mut members = Vec::new();
         for (id, member) in &classic.members {
             members.push((id.clone(), meta_of(member).ok_or(refused)?));
+        }
+        let instance = beat.instance_id.as_ref();
+        let replaces = |id: &Name, meta: &MemberMeta| {
+            id == newcomer || instance.is_some() && meta.instance_id.as_ref() == instance
+        };
+        let others = || members.iter().filter(|(id, meta)| !replaces(id, meta));
+        let bytes = others().map(|(id, meta)| id.len() + meta.subscription_bytes());
+        if others().count() >= self.config.members_max
+            || bytes.sum::<usize>() + newcomer.len() + beat.subscription_bytes()
+                > SUBSCRIPTIONS_BYTES_MAX
+        {
+            return Err((ErrorCode::GroupMaxSizeReached, "the group is full"));
         }
         self.note(CauseKind::ProtocolChanged, None, None);
         let shares = self.shares();
@@ -117,6 +134,25 @@ impl Desk<'_> {
         true
     }
 
+    /// Makes a classic group of a consumer group whose last member of the new protocol comes back by
+    /// the classic one; whether it did.
+    fn downgrade_for(&mut self, id: &Name, old: Option<&MemberMeta>, meta: &MemberMeta) -> bool {
+        let changes = old.is_some_and(|old| old.classic.is_none());
+        let mut others = self.the_consumer().members.iter();
+        let is_last = others.all(|(other, member)| other == id || member.is_classic());
+        if !changes || !is_last || !self.config.migration.downgrades() {
+            return false;
+        }
+        // The epoch does not move on: it is the one that the others know, and it has to count until
+        // they have joined again.
+        self.write(GroupRecord::Member {
+            group: self.id.clone(),
+            member: id.clone(),
+            value: Some(meta.clone()),
+        });
+        self.downgrade_if_due()
+    }
+
     /// JoinGroup of a classic member in a consumer group with members.
     pub(crate) fn join_consumer_group(
         &mut self,
@@ -145,6 +181,11 @@ impl Desk<'_> {
             .members
             .get(&id)
             .map(|member| member.meta.clone());
+        if self.downgrade_for(&id, old.as_ref(), &meta) {
+            self.update_member(request, &id, join);
+            self.rebalance_or_complete();
+            return Ok(());
+        }
         let mut meta = meta;
         if let Some(old) = &old {
             meta.assignor.clone_from(&old.assignor);

@@ -166,6 +166,17 @@ pub struct ConsumerHeartbeat {
     pub owned: Option<Assignment>,
 }
 
+impl ConsumerHeartbeat {
+    /// How many bytes of ids and subscriptions its member brings along.
+    #[must_use]
+    pub fn subscription_bytes(&self) -> usize {
+        let texts = [&self.instance_id, &self.rack, &self.pattern, &self.assignor];
+        let texts = texts.into_iter().flatten();
+        let texts = texts.chain(self.topics.iter().flatten());
+        self.client.id.len() + self.client.host.len() + texts.map(|text| text.len()).sum::<usize>()
+    }
+}
+
 /// OffsetCommit, for one group.
 #[derive(Clone, Debug)]
 pub struct OffsetCommit {

@@ -567,3 +567,190 @@ fn a_rebalance_that_a_restart_cuts_short_begins_with_the_members_of_the_last_one
              t-3: a -> b
     "#]]);
 }
+
+#[test]
+fn a_static_member_is_upgraded_in_its_place() {
+    check(expect![[r#"
+        join g a instance=i
+        at 3000
+          a: joined as a generation 1 range leader a [a]
+        sync g a gen=1 give=a=t:0,1,2,3
+          a: synced t:0,1,2,3
+        hb g x instance=i
+          x: epoch 2 t:0,1,2,3
+        hb g x epoch=2
+          x: epoch 2 same
+        show g
+          Stable epoch 2 target 2
+            x epoch 2 Stable has t:0,1,2,3 gives none wants t:0,1,2,3
+        hb g y instance=i
+          y: UNRELEASED_INSTANCE_ID another member has this instance id and has not left
+    "#]]);
+}
+
+#[test]
+fn a_group_is_not_upgraded_for_one_that_is_refused() {
+    let config = GroupConfig {
+        members_max: 1,
+        ..GroupConfig::default()
+    };
+    check_with(
+        config,
+        expect![[r#"
+            join g a
+            at 3000
+              a: joined as a generation 1 range leader a [a]
+            sync g a gen=1 give=a=t:0,1,2,3
+              a: synced t:0,1,2,3
+            hb g b
+              b: GROUP_MAX_SIZE_REACHED the group is full
+            show g
+              classic generation 1 [a t:0,1,2,3]
+            beat g a gen=1
+              a: alive NONE
+            join h x strict
+              x: MEMBER_ID_REQUIRED id=x
+            join h y strict
+              y: GROUP_MAX_SIZE_REACHED id=
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_is_downgraded_in_its_place() {
+    check(expect![[r#"
+        hb g c instance=i
+          c: epoch 1 t:0,1,2,3
+        join g b
+          b: joined as b generation 1 range leader - []
+        sync g b gen=1
+          b: synced none
+        at 2000
+        hb g c epoch=1 own=t:0,1
+          c: epoch 2 t:0,1
+        beat g b gen=1
+          b: alive REBALANCE_IN_PROGRESS
+        join g b
+          b: joined as b generation 2 range leader - []
+        sync g b gen=2
+          b: synced t:2,3
+        join g d instance=i
+        show g
+          classic generation 2 [b t:2,3, d t:0,1]
+        beat g b gen=2
+          b: alive REBALANCE_IN_PROGRESS
+        commit g b gen=2 t-2=5
+          b: t-2 NONE
+        join g b owned=t:2,3
+          b: joined as b generation 3 range leader b [b d]
+          d: joined as d generation 3 range leader b []
+        sync g d gen=3
+        sync g b gen=3 give=d=t:0,1|b=t:2,3
+          b: synced t:2,3
+          d: synced t:0,1
+        history g
+          #1 at 0 for 0 ms, epoch 1: 0 Joined c
+             [] -> [c]
+             t-0: - -> c
+             t-1: - -> c
+             t-2: - -> c
+             t-3: - -> c
+          #2 at 0 for 2000 ms, epoch 2: 0 Joined b
+             [c] -> [b c]
+             t-2: c -> b
+             t-3: c -> b
+             b stood still for 2000 ms
+          #3 at 2000 for 0 ms, epoch 3: 2000 Joined d, 2000 ProtocolChanged
+             [b c] -> [b d]
+             t-0: c -> d
+             t-1: c -> d
+    "#]]);
+}
+
+#[test]
+fn a_late_join_frees_nothing_that_its_member_may_still_read() {
+    check(expect![[r#"
+        hb g a
+          a: epoch 1 t:0,1,2,3
+        at 2000
+        hb g b
+          b: epoch 2 none
+        hb g a epoch=1
+          a: epoch 1 t:0,1
+        hb g a
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 same
+        show g
+          Reconciling epoch 2 target 2
+            a epoch 2 Unrevoked has t:0,1 gives t:2,3 wants t:0,1
+            b epoch 2 Unreleased has none gives none wants t:2,3
+        hb g a epoch=1
+          a: FENCED_MEMBER_EPOCH the member's epoch is not the one the coordinator knows; it must give up its partitions and join again
+        hb g a
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 same
+        hb g a epoch=2
+          a: epoch 2 same
+        hb g b epoch=2
+          b: epoch 2 t:2,3
+    "#]]);
+}
+
+#[test]
+fn who_joins_late_but_has_given_up_loses_nothing() {
+    check(expect![[r#"
+        hb g a
+          a: epoch 1 t:0,1,2,3
+        at 2000
+        hb g b
+          b: epoch 2 none
+        hb g a
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 same
+        hb g a epoch=1 own=t:0,1
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 t:2,3
+        hb g a epoch=2
+          a: epoch 2 same
+    "#]]);
+}
+
+#[test]
+fn each_step_of_giving_up_has_its_own_time() {
+    check(expect![[r#"
+        topics t=6
+        hb g a rebalance=5000
+          a: epoch 1 t:0,1,2,3,4,5
+        at 2000
+        hb g b
+          b: epoch 2 none
+        hb g a epoch=1
+          a: epoch 1 t:0,1,2
+        at 4000
+        hb g c
+          c: epoch 3 none
+        hb g a epoch=1
+          a: epoch 1 same
+        at 6000
+        hb g a epoch=1 own=t:0,1,2
+          a: epoch 2 t:0,1
+        at 8000
+        hb g a epoch=2
+          a: epoch 2 same
+        show g
+          Reconciling epoch 3 target 3
+            a epoch 2 Unrevoked has t:0,1 gives t:2 wants t:0,1
+            b epoch 2 Unreleased has none gives none wants t:3,4
+            c epoch 3 Unreleased has none gives none wants t:2,5
+        at 10999
+        hb g a epoch=2
+          a: epoch 2 same
+        at 11001
+        hb g a epoch=2
+          a: UNKNOWN_MEMBER_ID the group has no such member
+    "#]]);
+}

@@ -35,13 +35,23 @@ impl Desk<'_> {
         if beat.member_epoch == LEAVE || beat.member_epoch == LEAVE_STATIC {
             return self.consumer_leave(&beat);
         }
-        self.make_consumer_group(beat.member_epoch == JOIN)?;
         let id = if beat.member_id.is_empty() {
             beat.new_member_id.clone()
         } else {
             beat.member_id.clone()
         };
+        self.make_consumer_group(&id, &beat)?;
         let known = self.locate(&id, &beat)?;
+        if self.is_quiet(&id, &beat) {
+            self.live.is_quiet = true;
+            self.keep_session(&id);
+            return Ok(HeartbeatReply {
+                member_id: id,
+                member_epoch: beat.member_epoch,
+                heartbeat_interval_ms: self.config.consumer_heartbeat_interval_ms,
+                assignment: None,
+            });
+        }
         self.put_member(&id, &beat)?;
         let full = beat.member_epoch == JOIN
             || beat.owned.is_some()
@@ -61,12 +71,34 @@ impl Desk<'_> {
         })
     }
 
+    /// Whether a member has what it shall have and its heartbeat says nothing else: most are so, and
+    /// none of them may cost more the larger the group is.
+    fn is_quiet(&self, id: &Name, beat: &ConsumerHeartbeat) -> bool {
+        let says_nothing = beat.rebalance_timeout_ms < 0
+            && beat.topics.is_none()
+            && beat.pattern.is_none()
+            && beat.assignor.is_none()
+            && beat.rack.is_none()
+            && beat.owned.is_none();
+        let group = self.the_consumer();
+        says_nothing
+            && group.meta.epoch == group.target_epoch
+            && group.members.get(id).is_some_and(|member| {
+                member.current.state == MemberState::Stable
+                    && member.current.epoch == group.target_epoch
+                    && member.current.epoch == beat.member_epoch
+                    && !member.is_classic()
+                    && member.meta.client_id == beat.client.id
+                    && member.meta.client_host == beat.client.host
+            })
+    }
+
     /// Sees to it that there is a consumer group to be in.
-    fn make_consumer_group(&mut self, joins: bool) -> Result<(), Refusal> {
+    fn make_consumer_group(&mut self, id: &Name, beat: &ConsumerHeartbeat) -> Result<(), Refusal> {
         if self.is_consumer() {
             return Ok(());
         }
-        if !joins {
+        if beat.member_epoch != JOIN {
             // Kafka says GROUP_ID_NOT_FOUND here, which kills its client; with this the member of a
             // group that was downgraded in its absence joins again.
             let text = "there is no consumer group of that id";
@@ -74,7 +106,7 @@ impl Desk<'_> {
         }
         let classic = self.live.classic.as_ref();
         if classic.is_some_and(|classic| !classic.members.is_empty()) {
-            return self.upgrade();
+            return self.upgrade(id, beat);
         }
         // A group that was classic goes on counting, so that no epoch means two things.
         let epoch = classic.map_or(0, |classic| classic.generation);
@@ -109,10 +141,10 @@ impl Desk<'_> {
         let group = self.the_consumer();
         if let Some(instance) = &beat.instance_id {
             let found = group.instance(instance);
-            let found = found.map(|(id, member)| (id.clone(), member.current.epoch));
+            let found = found.map(|(id, member)| (id.clone(), member.is_released()));
             match (found, beat.member_epoch) {
-                (Some((old, epoch)), JOIN) if old != *id => {
-                    if epoch != LEAVE_STATIC {
+                (Some((old, released)), JOIN) if old != *id => {
+                    if !released {
                         let text = "another member has this instance id and has not left";
                         return Err((ErrorCode::UnreleasedInstanceId, text));
                     }
@@ -297,7 +329,8 @@ impl Desk<'_> {
             Some(classic) => ms(classic.session_timeout_ms),
             None => self.config.consumer_session_timeout_ms,
         };
-        let revokes = member.current.state == MemberState::Unrevoked;
+        // A classic member is told to join again, which has its own time.
+        let revokes = member.current.state == MemberState::Unrevoked && !member.is_classic();
         let patience = ms(member.meta.rebalance_timeout_ms);
         let fresh = Session::new(tick + silence);
         let session = self.live.sessions.entry(id.clone()).or_insert(fresh);

@@ -64,6 +64,12 @@ impl Member {
     pub const fn is_classic(&self) -> bool {
         self.meta.classic.is_some()
     }
+
+    /// Whether another may come under its instance id: it has left to come back, or it speaks the
+    /// classic protocol, which has no word for that.
+    pub(crate) const fn is_released(&self) -> bool {
+        self.is_classic() || self.current.epoch == LEAVE_STATIC
+    }
 }
 
 /// The names of the topics that a member wants.

@@ -13,25 +13,64 @@ impl Desk<'_> {
     /// Takes the member as far as it can go at this moment. `owned` is what it says it owns;
     /// nothing: as before.
     pub(crate) fn reconcile(&mut self, id: &Name, owned: Option<&Assignment>, joins: bool) {
+        let rejoined = self.live.sessions.get(id).is_some_and(|s| s.rejoined);
+        let mut now_rejoined = rejoined;
         let group = self.the_consumer();
         let current = &group.members[id].current;
-        let next = if joins {
-            // It owns nothing any more, whatever we believed.
-            next(group, id, current.epoch.max(0), Some(&Assignment::new()))
+        // Who was told its epoch when it joined again owns what it was told then, if anything.
+        let owned = owned.or_else(|| rejoined.then_some(&current.assigned));
+        let next = if joins && current.epoch <= 0 {
+            // It owns nothing, whatever one of that instance had.
+            next(group, id, 0, Some(&Assignment::new()))
+        } else if joins {
+            let next = rejoin(group, id);
+            now_rejoined |= next.state == MemberState::Unrevoked && next.epoch > current.epoch;
+            next
         } else {
             match current.state {
                 MemberState::Stable if current.epoch == group.target_epoch => return,
                 MemberState::Unrevoked if owns_any(owned, &current.revoking) => return,
                 // It has done what its next epoch asked for.
-                MemberState::Unrevoked => next(group, id, current.epoch + 1, owned),
+                MemberState::Unrevoked => {
+                    let epoch = group.target_epoch.min(current.epoch + 1);
+                    next(group, id, epoch, owned)
+                }
                 MemberState::Stable | MemberState::Unreleased => {
                     next(group, id, current.epoch, owned)
                 }
             }
         };
-        if next != *current {
+        let revokes = next.state == MemberState::Unrevoked;
+        let gets_on = next != *current;
+        if gets_on {
             self.write_current(id, next);
         }
+        if let Some(session) = self.live.sessions.get_mut(id) {
+            session.rejoined = joins && now_rejoined && revokes;
+            if gets_on && !joins {
+                // Whoever gives something up is given its time anew.
+                session.revoke_by = None;
+            }
+        }
+    }
+}
+
+/// A member that is inside joins again. It says that it owns nothing, but its request may be an old
+/// one that was on its way for long, while the member goes on reading: what it has to give up is
+/// free only once it is heard of under an epoch that the answer tells.
+fn rejoin(group: &ConsumerGroup, id: &Name) -> Current {
+    let current = &group.members[id].current;
+    let next = match current.state {
+        MemberState::Unrevoked => current.clone(),
+        MemberState::Stable | MemberState::Unreleased => next(group, id, current.epoch, None),
+    };
+    if next.state != MemberState::Unrevoked || current.epoch >= group.target_epoch {
+        return next;
+    }
+    Current {
+        epoch: current.epoch + 1,
+        previous_epoch: current.epoch,
+        ..next
     }
 }
 
