@@ -469,24 +469,28 @@ async fn a_coordinator_that_restarts_is_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pattern_takes_in_every_topic_that_matches_and_no_other() {
     with_client(|client| async move {
-        for topic in ["eu-orders", "us-orders", "eu-orders-old"] {
+        for topic in ["eu-orders", "us-orders", "eu-orders-old", "__orders"] {
             let new = NewTopic::new(topic, 2);
             client.admin().create_topic(new).await.expect("made");
             write(&client, topic, 2, 4).await;
         }
         for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
             let group = format!("pattern-{protocol:?}");
-            let builder = client.group(&group).pattern("(eu|us)-orders");
+            // Of the names that begin so, only the broker's own match nothing.
+            let builder = client.group(&group).pattern("((eu|us)-|__)orders|__c.*");
             let builder = builder.protocol(protocol);
             let mut consumer = builder
                 .offset_reset(OffsetReset::Earliest)
                 .build()
                 .expect("builds");
-            read(&mut consumer, 8).await;
+            read(&mut consumer, 12).await;
             let has = consumer.assignment();
             let has: BTreeSet<_> = has.iter().map(ToString::to_string).collect();
-            let all = ["eu-orders-0", "eu-orders-1", "us-orders-0", "us-orders-1"];
-            assert_eq!(has, all.map(String::from).into());
+            let all = ["eu-orders", "us-orders", "__orders"];
+            let all = all
+                .iter()
+                .flat_map(|topic| [0, 1].map(|p| format!("{topic}-{p}")));
+            assert_eq!(has, all.collect::<BTreeSet<_>>());
             consumer.close().await.expect("closed");
         }
     })

@@ -21,6 +21,8 @@ pub(crate) struct Metadata {
 pub(crate) struct TopicMetadata {
     pub(crate) id: TopicId,
     pub(crate) error: ErrorCode,
+    /// Whether it is the brokers' own.
+    pub(crate) is_internal: bool,
     /// In order of their index, without gaps.
     pub(crate) partitions: Vec<PartitionMetadata>,
 }
@@ -124,6 +126,7 @@ fn merge_topic(before: Option<&TopicMetadata>, topic: &MetadataResponseTopic) ->
     TopicMetadata {
         id: topic.topic_id,
         error: topic.error_code,
+        is_internal: topic.is_internal,
         partitions,
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Client, ConsumerBuilder,
-    cluster::{backoff::random, coordinator::Coordinator, shared::Shared},
+    cluster::{backoff::random, coordinator::Coordinator, metadata::TopicMetadata, shared::Shared},
     consumer::OffsetReset,
     error::GroupError,
     limits::{
@@ -22,7 +22,10 @@ use crate::{
 use regex::bytes::{Regex, RegexBuilder};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-use weir_types::TopicId;
+use weir_types::{
+    TopicId,
+    limits::{PATTERN_COMPILED_BYTES_MAX, PATTERN_DEPTH_MAX},
+};
 use weir_wire::Text;
 
 /// How members find their shares.
@@ -71,8 +74,8 @@ impl ClassicAssignor {
     }
 }
 
-/// An expression over names of topics; the whole name must match, and the brokers' own topics
-/// never do.
+/// An expression over names of topics; the whole name must match. Within the same limits as in a
+/// broker, so that both protocols subscribe to the same topics.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     pub(crate) text: String,
@@ -81,7 +84,13 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self, GroupError> {
-        let build = |text: &str| RegexBuilder::new(text).unicode(false).build();
+        let build = |text: &str| {
+            RegexBuilder::new(text)
+                .unicode(false)
+                .size_limit(PATTERN_COMPILED_BYTES_MAX)
+                .nest_limit(PATTERN_DEPTH_MAX)
+                .build()
+        };
         // By itself first: `a)(b` must not pass for what it becomes inside the brackets.
         let built = build(text).and_then(|_| build(&format!("^(?:{text})$")));
         let regex = built.map_err(|error| {
@@ -99,8 +108,9 @@ impl Pattern {
         })
     }
 
-    pub(crate) fn matches(&self, topic: &str) -> bool {
-        !topic.starts_with("__") && self.regex.is_match(topic.as_bytes())
+    /// Whether it subscribes to a topic; the broker's own are named or not read at all.
+    pub(crate) fn matches(&self, name: &str, topic: &TopicMetadata) -> bool {
+        !topic.is_internal && self.regex.is_match(name.as_bytes())
     }
 }
 
@@ -374,4 +384,28 @@ fn member_id() -> Text {
     first.copy_from_slice(&random().to_be_bytes());
     second.copy_from_slice(&random().to_be_bytes());
     Text::from(TopicId(bytes).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_means_what_it_means_to_a_broker() {
+        let topic = |is_internal| TopicMetadata {
+            id: TopicId::default(),
+            error: weir_types::ErrorCode::None,
+            is_internal,
+            partitions: Vec::new(),
+        };
+        let pattern = Pattern::new("__.*|orders").expect("one");
+        assert!(pattern.matches("__mine", &topic(false)));
+        assert!(!pattern.matches("__consumer_offsets", &topic(true)));
+        assert!(!pattern.matches("orders-eu", &topic(false)));
+        for text in ["((a{1000}){1000}){1000}", &"(".repeat(1000), "a)(b"] {
+            assert!(Pattern::new(text).is_err(), "{text}");
+        }
+        let deep = format!("{}a{}", "(".repeat(100), ")".repeat(100));
+        assert!(Pattern::new(&deep).is_err());
+    }
 }

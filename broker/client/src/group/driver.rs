@@ -513,7 +513,7 @@ impl Driver {
         }
         let topics = metadata.topics.iter().filter(|(name, topic)| {
             let is_named = settings.topics.contains(*name);
-            let matches = |pattern: &Pattern| pattern.matches(name);
+            let matches = |pattern: &Pattern| pattern.matches(name, topic);
             (is_named || settings.pattern.as_ref().is_some_and(matches)) && !topic.error.is_err()
         });
         let seen: BTreeMap<_, _> = topics

@@ -96,9 +96,3 @@ pub const LAG_REPORT_MS: u64 = 1_000;
 
 /// How long after the first topic of a user the one that lag is kept in is made, in milliseconds.
 pub const LAG_MAKE_MS: u64 = 10_000;
-
-/// The most memory that a regular expression may take once it is compiled, in bytes.
-pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
-
-/// How deep the groups of a regular expression may be nested.
-pub const PATTERN_DEPTH_MAX: u32 = 64;

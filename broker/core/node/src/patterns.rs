@@ -1,11 +1,12 @@
 //! Regular expressions over the names of topics (KIP-848): in time linear in the name, in bounded
-//! memory, and the whole name must match, as with RE2.
+//! memory, and the whole name must match, as with RE2. The client matches by itself for the classic
+//! protocol, in the same way: an expression must mean the same topics there.
 
-use crate::limits::{PATTERN_COMPILED_BYTES_MAX, PATTERN_DEPTH_MAX};
 use alloc::{format, string::ToString, vec::Vec};
 use regex::bytes::{Regex, RegexBuilder};
 use weir_group::{Name, TopicTable};
 use weir_meta::name::is_internal;
+use weir_types::limits::{PATTERN_COMPILED_BYTES_MAX, PATTERN_DEPTH_MAX};
 
 /// Why an expression cannot be used, in one sentence.
 pub(crate) fn check(pattern: &str) -> Result<(), alloc::string::String> {

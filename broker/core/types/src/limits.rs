@@ -24,4 +24,11 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// The most partitions of one topic: the broker refuses more, and its settings and tools say so.
 pub const TOPIC_PARTITIONS_MAX: usize = 10_000;
 
+/// The most memory that a regular expression over names of topics may take once it is compiled, in
+/// bytes. Brokers and clients agree on it, or the same expression would mean different topics.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
+
+/// How deep the groups of such an expression may be nested.
+pub const PATTERN_DEPTH_MAX: u32 = 64;
+
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < FRAME_BYTES_MAX);
