@@ -24,7 +24,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use weir_types::{
     TopicId,
-    limits::{PATTERN_COMPILED_BYTES_MAX, PATTERN_DEPTH_MAX},
+    limits::{PATTERN_BYTES_MAX, PATTERN_COMPILED_BYTES_MAX, PATTERN_DEPTH_MAX},
 };
 use weir_wire::Text;
 
@@ -84,6 +84,12 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self, GroupError> {
+        if text.len() > PATTERN_BYTES_MAX {
+            return wrong(&format!(
+                "the pattern has {} bytes, more than the limit of {PATTERN_BYTES_MAX}",
+                text.len()
+            ));
+        }
         let build = |text: &str| {
             RegexBuilder::new(text)
                 .unicode(false)
@@ -405,6 +411,8 @@ mod tests {
         for text in ["((a{1000}){1000}){1000}", &"(".repeat(1000), "a)(b"] {
             assert!(Pattern::new(text).is_err(), "{text}");
         }
+        assert!(Pattern::new(&"a".repeat(PATTERN_BYTES_MAX)).is_ok());
+        assert!(Pattern::new(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
         let deep = format!("{}a{}", "(".repeat(100), ")".repeat(100));
         assert!(Pattern::new(&deep).is_err());
     }

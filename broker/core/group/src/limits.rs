@@ -6,9 +6,6 @@ pub const GROUP_ID_BYTES_MAX: usize = 4096;
 /// The longest member id, instance id, client id or rack, in bytes.
 pub const MEMBER_TEXT_BYTES_MAX: usize = 4096;
 
-/// The longest pattern of topics, in bytes.
-pub const PATTERN_BYTES_MAX: usize = 4096;
-
 /// The largest subscription or assignment of a member that uses the classic protocol, in bytes.
 pub const MEMBER_BLOB_BYTES_MAX: usize = 1024 * 1024;
 

@@ -28,6 +28,9 @@ pub const TOPIC_PARTITIONS_MAX: usize = 10_000;
 /// bytes. Brokers and clients agree on it, or the same expression would mean different topics.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
 
+/// The longest such expression, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+
 /// How deep the groups of such an expression may be nested.
 pub const PATTERN_DEPTH_MAX: u32 = 64;
 

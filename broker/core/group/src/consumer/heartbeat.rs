@@ -6,13 +6,13 @@ use crate::{
     classic::ms,
     desk::Desk,
     group::Member,
-    limits::{MEMBER_TEXT_BYTES_MAX, PATTERN_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX},
+    limits::{MEMBER_TEXT_BYTES_MAX, SUBSCRIPTION_TOPICS_MAX},
     live::Session,
     record::{ConsumerMeta, Current, MemberMeta, MemberState},
     reply::HeartbeatReply,
     request::ConsumerHeartbeat,
 };
-use weir_types::{CauseKind, ErrorCode};
+use weir_types::{CauseKind, ErrorCode, limits::PATTERN_BYTES_MAX};
 
 /// Why a heartbeat is refused: the error and a sentence for people.
 pub(super) type Refusal = (ErrorCode, &'static str);
