@@ -202,11 +202,8 @@ fn what_a_member_may_get_wrong_is_one_line() {
     );
     let broken = line(&["-g", "g", "--pattern", "or(ders"], 2);
     assert!(broken.contains("unclosed group"), "{broken}");
-    let huge = line(&["-g", "g", "--pattern", "((a{99}){99}){9}"], 4);
-    assert!(
-        huge.contains("INVALID_REGULAR_EXPRESSION") && huge.contains("smaller numbers"),
-        "{huge}"
-    );
+    let huge = line(&["-g", "g", "--pattern", "((a{99}){99}){9}"], 2);
+    assert!(huge.contains("smaller numbers"), "{huge}");
     let assignor = ["orders", "-g", "g", "--assignor", "cooperative-sticky"];
     assert!(line(&assignor, 2).contains("--group-protocol classic"));
     let metadata = ["orders", "-g", "g", "--commit-metadata", "far too long"];

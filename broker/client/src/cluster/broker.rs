@@ -209,7 +209,15 @@ impl Broker {
             let frame = match answer {
                 Ok(Ok(frame)) => frame,
                 Ok(Err(reason)) => return Err(lost(&self.name, &reason)),
-                Err(_) => return Err(self.not_a_broker("it says nothing")),
+                // A broker under load may be as silent as something else that listens there.
+                Err(_) => {
+                    return Err(RequestError::Timeout {
+                        address: Arc::clone(&self.name),
+                        api: ApiKey::ApiVersions.name(),
+                        timeout_ms: u64::try_from(shared.config.connect_timeout.as_millis())
+                            .unwrap_or(u64::MAX),
+                    });
+                }
             };
             let refused =
                 frame.get(4..6) == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes());

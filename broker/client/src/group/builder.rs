@@ -100,10 +100,18 @@ impl Pattern {
         // By itself first: `a)(b` must not pass for what it becomes inside the brackets.
         let built = build(text).and_then(|_| build(&format!("^(?:{text})$")));
         let regex = built.map_err(|error| {
-            // The library draws a picture of several lines; its last one says what is wrong.
-            let error = error.to_string();
-            let last = error.lines().last().unwrap_or_default();
-            let what = last.trim_start_matches("error: ");
+            let what = match &error {
+                regex::Error::CompiledTooBig(limit) => format!(
+                    "it needs more than {limit} bytes; write repetitions with smaller numbers, \
+                     or name the topics"
+                ),
+                // The library draws a picture of several lines; its last one says what is wrong.
+                other => {
+                    let drawn = other.to_string();
+                    let last = drawn.lines().last().unwrap_or_default();
+                    last.trim_start_matches("error: ").to_owned()
+                }
+            };
             GroupError::Config {
                 reason: format!("`{text}` cannot be used as a regular expression: {what}"),
             }
