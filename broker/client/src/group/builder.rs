@@ -393,16 +393,30 @@ fn profile(settings: &Settings) -> Profile {
 
 /// An id of the member's own making, as long as a UUID (KIP-1082).
 fn member_id() -> Text {
+    // The topmost bit stays off: what begins with a hyphen would pass for an option of a command.
+    id_of([random() & (u64::MAX >> 1), random()])
+}
+
+fn id_of(numbers: [u64; 2]) -> Text {
     let mut bytes = [0; 16];
     let (first, second) = bytes.split_at_mut(8);
-    first.copy_from_slice(&random().to_be_bytes());
-    second.copy_from_slice(&random().to_be_bytes());
+    first.copy_from_slice(&numbers[0].to_be_bytes());
+    second.copy_from_slice(&numbers[1].to_be_bytes());
     Text::from(TopicId(bytes).to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_does_not_begin_with_a_hyphen() {
+        for first in 0..64_u64 {
+            let number = (first << 58) & (u64::MAX >> 1);
+            assert!(!id_of([number, u64::MAX]).as_str().starts_with('-'));
+        }
+        assert!(!member_id().as_str().starts_with('-'));
+    }
 
     #[test]
     fn an_expression_means_what_it_means_to_a_broker() {
