@@ -93,7 +93,7 @@ impl Common {
     async fn begin(&self, interrupt: &Interrupt) -> Outcome<(Vec<Client>, TopicDescription)> {
         let mut clients = Vec::new();
         for _ in 0..self.clients {
-            let config = self.connect.config()?.without_auto_create();
+            let config = self.connect.config()?;
             clients.push(self.connect.connect_with(config, interrupt).await?);
         }
         // There is at least one: the flag's range says so.

@@ -69,10 +69,12 @@ impl ConnectArgs {
         }
     }
 
-    /// What the client is set up with.
+    /// What the client is set up with. No command makes a topic by naming it.
     pub(crate) fn config(&self) -> Outcome<ClientConfig> {
         let transport = self.transport.unwrap_or_default();
-        let mut config = ClientConfig::default().with_transport(transport);
+        let mut config = ClientConfig::default()
+            .with_transport(transport)
+            .without_auto_create();
         config.client_id = "weir-cli".to_owned();
         let profile = self.profile(transport)?;
         config.bootstrap = match (&self.bootstrap, &profile) {

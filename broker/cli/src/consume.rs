@@ -108,7 +108,7 @@ pub(crate) async fn run(args: ConsumeArgs, verbose: u8, interrupt: Interrupt) ->
         return Err(Failure::usage("only a group reads several topics at once")
             .advise("add --group GROUP, or name one topic"));
     };
-    let config = args.connect.config()?.without_auto_create();
+    let config = args.connect.config()?;
     let client = args.connect.connect_with(config, &interrupt).await?;
     let looking_up = waiting::saying("the topic's offsets", plan(&client, topic, &args));
     let plan = interrupt.or(looking_up).await?;

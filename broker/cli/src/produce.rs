@@ -174,7 +174,7 @@ pub(crate) async fn run(args: ProduceArgs, interrupt: Interrupt) -> Outcome {
     let report = args.report.as_deref().map(Report::open).transpose()?;
     let client = args
         .connect
-        .connect_with(args.connect.config()?.without_auto_create(), &interrupt)
+        .connect_with(args.connect.config()?, &interrupt)
         .await?;
     let made = names::Make {
         wanted: args.create,

@@ -119,6 +119,32 @@ fn a_dead_member_is_taken_out_by_hand() {
 }
 
 #[test]
+fn looking_at_a_group_whose_topic_is_gone_neither_waits_nor_makes_it() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "3", 3);
+    let args = [
+        "consume",
+        "t",
+        "-g",
+        "g",
+        "--group-protocol",
+        "classic",
+        "-v",
+    ];
+    let mut member = Member::start(&broker, &args);
+    member.until("weir: got t 0-2");
+    broker.weir(&["topic", "delete", "t", "--yes"]).good();
+    broker.weir(&["group", "describe", "g"]).good();
+    let topics = broker.weir(&["topic", "list"]).good().text();
+    assert!(!topics.contains("t "), "{topics}");
+    // Made again with less: partitions that are gone are left out.
+    broker.weir(&["topic", "create", "t"]).good();
+    let page = broker.weir(&["group", "describe", "g", "--json"]).good();
+    assert_eq!(page.json()[0]["state"], "Stable");
+}
+
+#[test]
 fn offsets_are_moved_to_every_kind_of_place() {
     let place = Place::new();
     let broker = place.serve(&QUICK);

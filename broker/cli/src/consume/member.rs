@@ -162,7 +162,7 @@ pub(super) async fn run(
 }
 
 async fn connect(connect: &ConnectArgs, interrupt: &Interrupt) -> Outcome<Client> {
-    let config = connect.config()?.without_auto_create();
+    let config = connect.config()?;
     connect.connect_with(config, interrupt).await
 }
 

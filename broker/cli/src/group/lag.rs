@@ -15,6 +15,8 @@ use std::time::Duration;
 use weir_client::admin::{GroupLag, LagFilter, LagOwner, LagReport, PartitionLag};
 use weir_client::{AdminError, Client, Offset, RequestError, TopicPartition};
 
+/// How long to wait before a broker that is away is asked again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long one question waits for a change; the broker and the client may shorten it.
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -350,8 +352,30 @@ async fn follow(client: &Client, args: &LagArgs) -> Outcome {
             let name = human::name(name);
             output::line(format_args!("{time} {name}: {lag}{behind}, {members}"))?;
         }
-        let admin = client.admin();
-        let next = admin.watch_lag(&filter, report.generation, WAIT).await;
-        report = next.map_err(about)?;
+        report = next(client, &filter, report.generation)
+            .await
+            .map_err(about)?;
+    }
+}
+
+/// What changed since; waits for a broker that is away, and says so once.
+async fn next(
+    client: &Client,
+    filter: &LagFilter,
+    generation: i64,
+) -> Result<LagReport, AdminError> {
+    let mut is_told = false;
+    loop {
+        let next = client.admin().watch_lag(filter, generation, WAIT).await;
+        match next {
+            Err(error) if error.can_retry() => {
+                if !is_told {
+                    eprintln!("weir: {error}; trying again (Ctrl-C ends it)");
+                }
+                is_told = true;
+                tokio::time::sleep(RETRY).await;
+            }
+            done => return done,
+        }
     }
 }

@@ -58,7 +58,18 @@ pub(super) async fn found(
     partitions: &BTreeSet<TopicPartition>,
     spec: OffsetSpec,
 ) -> Outcome<BTreeMap<TopicPartition, Option<i64>>> {
-    let wanted: Vec<_> = partitions.iter().map(|p| (p.clone(), spec)).collect();
+    // Leaders of what is gone would be looked for until time is up.
+    let listed = client.admin().list_topics().await?;
+    let counts: BTreeMap<_, _> = listed
+        .iter()
+        .map(|topic| (topic.name.as_str(), topic.partitions))
+        .collect();
+    let exists = |partition: &TopicPartition| {
+        let count = counts.get(&*partition.topic).copied().unwrap_or(0);
+        usize::try_from(partition.partition.0).is_ok_and(|index| index < count)
+    };
+    let wanted = partitions.iter().filter(|partition| exists(partition));
+    let wanted: Vec<_> = wanted.map(|partition| (partition.clone(), spec)).collect();
     let mut offsets = BTreeMap::new();
     for (partition, answer) in client.admin().list_offsets(wanted).await {
         match answer {

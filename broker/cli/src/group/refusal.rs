@@ -103,9 +103,13 @@ fn advice(code: ErrorCode, group: &str) -> Option<String> {
              was not committed; more than `group.consumer.session.timeout.ms` without a sign of \
              life does that"
             .into(),
-        ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId => {
+        ErrorCode::FencedInstanceId => {
             "another member goes by this name; give each its own --instance-id".into()
         }
+        ErrorCode::UnreleasedInstanceId => format!(
+            "give each member its own --instance-id; after a crash, wait for the session timeout \
+             or take the old one out: `weir group remove-member {quoted} --instance-id NAME`"
+        ),
         ErrorCode::OffsetMetadataTooLarge => {
             "shorten --commit-metadata; `offset.metadata.max.bytes` of the broker limits it".into()
         }
