@@ -1,4 +1,4 @@
-//! What is kept: the samples and the marks of watermarks. [`Ledger::apply`] is the only thing that
+//! What is kept: the samples and the marks of watermarks. `Ledger::apply` is the only thing that
 //! changes it; it cannot fail, and the same records give the same ledger.
 
 use crate::{
