@@ -4,6 +4,7 @@
 mod csv;
 mod delete;
 mod describe;
+mod forget;
 mod history;
 mod lag;
 mod list;
@@ -13,6 +14,7 @@ mod period;
 pub(crate) mod refusal;
 mod remove;
 mod reset;
+mod scope;
 mod skip;
 mod watch;
 
@@ -30,9 +32,11 @@ Examples:
   weir group history billing --last 1h
   weir group reset-offsets billing --topic orders --to-earliest --dry-run
   weir group reset-offsets billing --topic orders:0,2 --by-duration 2h --dry-run
+  weir group reset-offsets billing --topic orders --to-datetime 2026-01-31T08:00:00.000 --dry-run
   weir group reset-offsets billing --all-topics --to-current --export > billing.csv
   weir group reset-offsets billing --from-file billing.csv --yes
   weir group skip billing --topic orders --partition 0 --dry-run
+  weir group delete-offsets billing --topic orders:2 --yes
   weir group delete billing --yes
 
 Offsets change only while nobody reads: stop the members first, or take out those that no longer
@@ -66,6 +70,8 @@ enum GroupCommand {
     Skip(skip::SkipArgs),
     /// Take members out of a group
     RemoveMember(remove::RemoveArgs),
+    /// Let a group forget where it was on some topics
+    DeleteOffsets(forget::ForgetArgs),
     /// Delete groups that nobody reads in, with their offsets
     Delete(delete::DeleteArgs),
 }
@@ -91,6 +97,7 @@ pub(crate) async fn run(args: GroupArgs, interrupt: &Interrupt) -> Outcome {
             GroupCommand::ResetOffsets(args) => reset::run(&client, *args).await,
             GroupCommand::Skip(args) => skip::run(&client, args).await,
             GroupCommand::RemoveMember(args) => remove::run(&client, args).await,
+            GroupCommand::DeleteOffsets(args) => forget::run(&client, args).await,
             GroupCommand::Delete(args) => delete::run(&client, args).await,
         }
     };

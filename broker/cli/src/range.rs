@@ -92,22 +92,42 @@ impl std::str::FromStr for Range {
     }
 }
 
-/// Milliseconds since 1970, from RFC 3339 or the number itself.
+/// How a time is written, for messages.
+const TIMES: &str = "write it as 2026-01-31T08:00:00Z (RFC 3339; UTC where no zone is given) or as \
+    milliseconds since 1970";
+
+/// Milliseconds since 1970, from RFC 3339, from Kafka's form of it (UTC where no zone is given, no
+/// colon in a zone), or the number itself.
 pub(crate) fn time_ms(text: &str) -> Outcome<i64> {
-    let early = || {
-        Failure::usage(format!("the time `{text}` lies before 1970"))
-            .advise("write it as 2026-01-31T08:00:00Z (RFC 3339) or as milliseconds since 1970")
-    };
+    let early = || Failure::usage(format!("the time `{text}` lies before 1970")).advise(TIMES);
     if let Ok(ms) = text.parse::<i64>() {
         return if ms < 0 { Err(early()) } else { Ok(ms) };
     }
-    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        Failure::usage(format!("`{text}` is no time"))
-            .advise("write it as 2026-01-31T08:00:00Z (RFC 3339) or as milliseconds since 1970")
-    })?;
+    let at = OffsetDateTime::parse(&with_zone(text), &Rfc3339)
+        .map_err(|_| Failure::usage(format!("`{text}` is no time")).advise(TIMES))?;
     let ms = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
         .map_err(|_| Failure::usage(format!("`{text}` is too far away")))?;
     if ms < 0 { Err(early()) } else { Ok(ms) }
+}
+
+/// The time with its zone as RFC 3339 has it: `Z`, `+01:00`.
+fn with_zone(text: &str) -> String {
+    let Some((date, time)) = text.split_once(['T', 't']) else {
+        return text.to_owned();
+    };
+    if time.ends_with(['Z', 'z']) {
+        return text.to_owned();
+    }
+    let Some(at) = time.find(['+', '-']) else {
+        return format!("{text}Z");
+    };
+    let (clock, zone) = time.split_at(at);
+    let is_digits = zone.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    match zone.len() {
+        3 if is_digits => format!("{date}T{clock}{zone}:00"),
+        5 if is_digits => format!("{date}T{clock}{}:{}", &zone[..3], &zone[3..]),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +150,13 @@ mod tests {
             place("@2023-11-14T23:13:20+01:00"),
             Place::Time(1_700_000_000_000)
         );
+        for zoneless in ["2023-11-14T22:13:20", "2023-11-14T22:13:20.000"] {
+            assert_eq!(time_ms(zoneless).unwrap(), 1_700_000_000_000, "{zoneless}");
+        }
+        for zoned in ["+0100", "+01", "+01:00"] {
+            let zoned = format!("2023-11-14T23:13:20.123{zoned}");
+            assert_eq!(time_ms(&zoned).unwrap(), 1_700_000_000_123, "{zoned}");
+        }
         let range = |text: &str| text.parse::<Range>().unwrap();
         let of = |from, to| Range { from, to };
         assert_eq!(range("5"), of(Place::Offset(5), None));
@@ -157,6 +184,9 @@ mod tests {
             "@yesterday",
             "@-5",
             "@1969-12-31T23:59:59Z",
+            "@2023-11-14",
+            "@2023-11-14T22:13:20+1",
+            "@2023-11-14T22:13:20+ü0",
             "7..x",
             "9..3",
         ] {

@@ -263,6 +263,7 @@ fn every_subcommand_explains_itself() {
         "group reset-offsets",
         "group skip",
         "group remove-member",
+        "group delete-offsets",
         "group delete",
         "bench",
         "bench produce",

@@ -185,7 +185,9 @@ fn offsets_are_moved_to_every_kind_of_place() {
             10,
             "no record is that late: behind the newest",
         ),
-        (&["--to-current"], 10, ""),
+        (&["--to-datetime", "2023-11-14T22:13:20.007"], 7, ""),
+        (&["--to-datetime", "2023-11-14T23:13:20.006+0100"], 6, ""),
+        (&["--to-current"], 6, ""),
     ] {
         let done = reset(&[&["--topic", "t:0"], to].concat()).good().json();
         assert_eq!(done["partitions"][0]["new"], new, "{to:?}");
@@ -228,6 +230,17 @@ fn offsets_come_back_from_a_file() {
     assert_eq!(committed(&broker, "g"), 4);
     let args = ["consume", "t", "-g", "g", "-e"];
     assert_eq!(broker.weir(&args).good().text(), "4\n5\n6\n7\n8\n9\n");
+    let piped = ["group", "reset-offsets", "g", "--from-file", "-"];
+    let asks = broker.weir_with(&piped, b"t,0,8\n").failed(2);
+    assert!(asks.contains("add --yes to do it"), "{asks}");
+    let piped = [&piped[..], &["--yes"]].concat();
+    broker.weir_with(&piped, b"\"t\",0,8\r\n").good();
+    assert_eq!(committed(&broker, "g"), 8);
+    let empty = broker.weir_with(&piped, b"").failed(2);
+    assert!(
+        empty.starts_with("weir: standard input: the file has no offsets"),
+        "{empty}"
+    );
 }
 
 #[test]
@@ -299,6 +312,7 @@ fn a_wrong_reset_is_told_before_anything_is_done() {
         &["--topic", "t", "--to-offset", "-1"],
         &["--topic", "t", "--to-datetime", "noon"],
         &["--topic", "t", "--by-duration", "5"],
+        &["--topic", "t", "--by-duration", "P1M"],
     ] {
         let args = [&["group", "reset-offsets", "g", "--yes"][..], wrong].concat();
         assert_eq!(broker.weir(&args).code, 2, "{wrong:?}");
@@ -316,6 +330,12 @@ fn offsets_of_a_live_group_stay() {
     let args = ["group", "reset-offsets", "g", "-t", "t", "--to-earliest"];
     let live = broker.weir(&[&args[..], &["--json", "--yes"]].concat());
     let live = live.failed(4);
+    // No plan is printed that cannot be carried out; where they are can be written down all the same.
+    let dry = broker.weir(&[&args[..], &["--dry-run"]].concat());
+    assert_eq!((dry.code, dry.text().as_str()), (4, ""));
+    let export = ["group", "reset-offsets", "g", "--all-topics"];
+    let export = [&export[..], &["--to-current", "--export"]].concat();
+    assert!(broker.weir(&export).good().text().starts_with("t,"));
     assert!(
         live.contains("is live (Stable, 1 member): weir-cli at 127.0.0.1")
             && live.contains("stop them, or take out"),

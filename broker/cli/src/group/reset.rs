@@ -2,7 +2,7 @@
 //! change is shown before it does.
 
 use super::period::before_now;
-use super::{csv, live, refusal};
+use super::{csv, live, refusal, scope};
 use crate::args::JsonArg;
 use crate::failure::{Failure, Outcome};
 use crate::prompt::Consent;
@@ -14,7 +14,7 @@ use crate::{human, names, output};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use weir_client::admin::OffsetSpec;
 use weir_client::{Client, CommitOffset, Offset, TimestampMs, TopicPartition};
 
@@ -44,10 +44,11 @@ pub(crate) struct ResetArgs {
     #[arg(long, value_name = "N", group = "target")]
     #[arg(value_parser = clap::value_parser!(i64).range(0..), allow_negative_numbers = true)]
     to_offset: Option<i64>,
-    /// To the first record at or after this time (RFC 3339 or milliseconds since 1970)
+    /// To the first record at or after this time (2026-01-31T08:00:00.000, UTC unless it names a
+    /// zone, or milliseconds since 1970)
     #[arg(long, value_name = "TIME", group = "target")]
     to_datetime: Option<String>,
-    /// To the first record of the last 30m, 2h or 7d
+    /// To the first record of the last 30m, 2h or 7d (or PT30M, P7D)
     #[arg(long, value_name = "TIME", group = "target")]
     by_duration: Option<Span>,
     /// So many records on (5), or back (-5)
@@ -58,7 +59,8 @@ pub(crate) struct ResetArgs {
         allow_negative_numbers = true
     )]
     shift_by: Option<i64>,
-    /// To the offsets in a CSV file, as --export writes it and Kafka's tool does
+    /// To the offsets in a CSV file (topic,partition,offset), as --export writes it and Kafka's tool
+    /// does; - reads standard input
     #[arg(long, value_name = "CSV", groups = ["target", "scope"])]
     from_file: Option<PathBuf>,
     /// Print the offsets as CSV instead, and change nothing
@@ -92,19 +94,16 @@ impl Move {
 /// Runs the command.
 pub(super) async fn run(client: &Client, args: ResetArgs) -> Outcome {
     let file = match &args.from_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::io(format_args!("cannot read {}", path.display()), &error)
-            })?;
-            let read = csv::read(&text, &args.group);
-            Some(read.map_err(|failure| failure.about(path.display()))?)
-        }
+        Some(path) => Some(read_file(path, &args.group).await?),
         None => None,
     };
     let found = live::find(client, &args.group).await?;
     if found.is_none() && !args.create {
         let unknown = refusal::unknown(client, &args.group).await;
         return Err(unknown.and_advise("--create makes it"));
+    }
+    if let Some(found) = found.filter(|_| !args.export) {
+        live::refuse_live(&found, "new offsets")?;
     }
     let kept = live::offsets(client, &args.group).await?;
     let kept: BTreeMap<_, _> = kept.into_iter().map(|(p, o)| (p, o.offset.0)).collect();
@@ -126,9 +125,6 @@ pub(super) async fn run(client: &Client, args: ResetArgs) -> Outcome {
         eprintln!("weir: the group is there already; nothing to do");
         return print_json(&args, &moves, false);
     }
-    if let Some(found) = &found {
-        live::refuse_live(found, "new offsets")?;
-    }
     let deed = format!(
         "move group `{}` on {}",
         human::name(&args.group),
@@ -143,6 +139,23 @@ pub(super) async fn run(client: &Client, args: ResetArgs) -> Outcome {
         eprintln!("weir: done; whoever reads next begins there");
     }
     Ok(())
+}
+
+/// The offsets in a file, or in what comes on standard input.
+async fn read_file(path: &Path, group: &str) -> Outcome<Offsets> {
+    let is_stdin = path.as_os_str() == "-";
+    let name = match is_stdin {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || match is_stdin {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    });
+    let text = read.await.map_err(std::io::Error::other).flatten();
+    let text = text.map_err(|error| Failure::io(format_args!("cannot read {name}"), &error))?;
+    csv::read(&text, group).map_err(|failure| failure.about(name))
 }
 
 async fn commit(client: &Client, group: &str, changes: &[&Move]) -> Outcome {
@@ -216,7 +229,7 @@ async fn plan(
     file: Option<Offsets>,
     kept: &Offsets,
 ) -> Outcome<Vec<Move>> {
-    let scope = scope(client, args, file.as_ref(), kept).await?;
+    let scope = in_scope(client, args, file.as_ref(), kept).await?;
     let ends = live::log_ends(client, &scope).await?;
     let mut moves = Vec::new();
     for (partition, wanted) in wanted(client, args, file, kept, &scope).await? {
@@ -254,7 +267,7 @@ async fn plan(
 }
 
 /// Which partitions are meant.
-async fn scope(
+async fn in_scope(
     client: &Client,
     args: &ResetArgs,
     file: Option<&Offsets>,
@@ -275,7 +288,7 @@ async fn scope(
         topic.push(partition.partition.0);
     }
     for text in &args.topic {
-        let (topic, partitions) = topic_of(text)?;
+        let (topic, partitions) = scope::topic(text)?;
         if partitions.is_empty() {
             whole.insert(topic.clone());
         }
@@ -297,31 +310,6 @@ async fn scope(
         );
     }
     Ok(scope)
-}
-
-/// Cuts `TOPIC[:PARTITIONS]`; no partitions mean all.
-fn topic_of(text: &str) -> Outcome<(String, Vec<i32>)> {
-    let Some((topic, list)) = text.split_once(':') else {
-        return Ok((text.to_owned(), Vec::new()));
-    };
-    let wrong = || {
-        Failure::usage(format!("`{text}` names no partitions"))
-            .advise("write TOPIC:0, TOPIC:0,2 or TOPIC:0-3")
-    };
-    let number = |text: &str| {
-        let number: Option<i32> = text.trim().parse().ok();
-        number.filter(|n| (0..=names::PARTITIONS_MAX).contains(&i64::from(*n)))
-    };
-    let mut partitions = Vec::new();
-    for piece in list.split(',') {
-        let (first, last) = piece.split_once('-').unwrap_or((piece, piece));
-        let (first, last) = number(first).zip(number(last)).ok_or_else(wrong)?;
-        if last < first {
-            return Err(wrong());
-        }
-        partitions.extend(first..=last);
-    }
-    Ok((topic.to_owned(), partitions))
 }
 
 /// Where a partition is to go.
@@ -376,25 +364,4 @@ async fn wanted(
         }
     };
     Ok(scope.iter().map(|p| (p.clone(), each(p))).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_may_name_partitions() {
-        let of = |text: &str| topic_of(text).unwrap();
-        assert_eq!(of("orders"), ("orders".to_owned(), vec![]));
-        assert_eq!(of("orders:0,2-4"), ("orders".to_owned(), vec![0, 2, 3, 4]));
-        for wrong in [
-            "orders:",
-            "orders:x",
-            "orders:3-1",
-            "orders:-1",
-            "o:0-99999999",
-        ] {
-            assert!(topic_of(wrong).is_err(), "{wrong}");
-        }
-    }
 }
