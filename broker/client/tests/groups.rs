@@ -84,6 +84,8 @@ struct Ear {
     name: &'static str,
     has: BTreeSet<TopicPartition>,
     told: mpsc::UnboundedSender<Told>,
+    /// Whether topics go away.
+    may_lose: bool,
 }
 
 impl Ear {
@@ -105,8 +107,11 @@ impl RebalanceListener for Ear {
         self.tell();
     }
 
-    fn lost(&mut self, _: &BTreeSet<TopicPartition>) {
-        panic!("nothing may be lost here");
+    fn lost(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        assert!(self.may_lose, "nothing may be lost here");
+        assert!(self.has.is_superset(partitions), "only what it has goes");
+        self.has.retain(|partition| !partitions.contains(partition));
+        self.tell();
     }
 }
 
@@ -124,6 +129,7 @@ fn run(
         name,
         has: BTreeSet::new(),
         told: told.clone(),
+        may_lose: name.ends_with('!'),
     };
     let mut consumer = builder.listener(ear).build().expect("builds");
     let (stop, mut stopped) = oneshot::channel();
@@ -519,4 +525,95 @@ async fn a_classic_member_finds_new_topics_that_match_its_pattern() {
         consumer.close().await.expect("closed");
     })
     .await;
+}
+
+/// Members of a topic that is deleted and made again with other records, and with as many
+/// partitions as `counts` says.
+async fn follow_a_topic_that_is_made_again(
+    broker: &Broker,
+    client: Client,
+    group: &str,
+    counts: &[i32],
+    set: impl Fn(GroupConsumerBuilder) -> GroupConsumerBuilder,
+) {
+    let admin = client.admin();
+    let build = || set(client.group(group)).offset_reset(OffsetReset::Earliest);
+    let (told, mut inbox) = mpsc::unbounded_channel();
+    let members = [run(build(), "a!", &told), run(build(), "b!", &told)];
+    let mut seen = Seen::default();
+    for (round, count) in counts.iter().enumerate() {
+        if round > 0 {
+            admin.delete_topic(group).await.expect("deleted");
+        }
+        if round > 1 {
+            seen.until(&mut inbox, |seen| seen.sizes() == [0, 0]).await;
+        }
+        let new = NewTopic::new(group, *count);
+        admin.create_topic(new).await.expect("made");
+        seen.reads.clear();
+        // One that has not heard of the topic before.
+        write(&connect(broker).await, group, *count, 20).await;
+        let all: BTreeSet<_> = (0..*count).map(|p| TopicPartition::new(group, p)).collect();
+        let is_settled = |seen: &Seen| {
+            let shares = seen.shares.values().flatten().cloned();
+            let shared: usize = seen.sizes().iter().sum();
+            shares.collect::<BTreeSet<_>>() == all && shared == all.len()
+        };
+        seen.until(&mut inbox, |seen| {
+            seen.reads.len() == 20 && is_settled(seen)
+        })
+        .await;
+    }
+    for member in members {
+        member.close().await;
+    }
+}
+
+async fn of_topics_made_again(
+    name: &'static str,
+    set: impl Fn(GroupConsumerBuilder) -> GroupConsumerBuilder,
+) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = start(folder.path(), "plain://127.0.0.1:0").await;
+    let change = |config: &mut ClientConfig| {
+        config.allow_auto_create_topics = false;
+        config.metadata_max_age = Duration::from_secs(1);
+    };
+    let client = connect_with(&broker, change).await;
+    let quick = Duration::from_millis(200);
+    let set = |builder: GroupConsumerBuilder| set(builder.heartbeat_interval(quick));
+    let test = follow_a_topic_that_is_made_again(&broker, client, name, &[4, 2, 2, 4], set);
+    let done = tokio::time::timeout(Duration::from_secs(60), test).await;
+    done.expect("the test came to its end");
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cooperative_members_follow_a_topic_that_is_made_again() {
+    of_topics_made_again("again", |builder| {
+        builder.topics(["again"]).protocol(GroupProtocol::Classic)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eager_members_follow_a_topic_that_is_made_again() {
+    of_topics_made_again("eagain", |builder| {
+        let builder = builder.topics(["eagain"]).protocol(GroupProtocol::Classic);
+        builder.classic_assignor(ClassicAssignor::Range)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_with_a_pattern_follow_a_topic_that_is_made_again() {
+    of_topics_made_again("pagain", |builder| {
+        builder.pattern("pag.*").protocol(GroupProtocol::Classic)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_the_consumer_protocol_follow_a_topic_that_is_made_again() {
+    of_topics_made_again("cagain", |builder| builder.topics(["cagain"])).await;
 }

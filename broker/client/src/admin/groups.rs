@@ -8,7 +8,7 @@ use crate::{
     error::AdminError,
     group::{
         CommitOffset, Identity,
-        offsets::{NAMED_VERSION, commit_request, committed, fetch_request, fetched},
+        offsets::{Ids, NAMED_VERSION, commit_request, committed, fetch_request, fetched},
         read_assignment,
     },
     record::TopicPartition,
@@ -320,7 +320,7 @@ impl Admin {
             epoch: -1,
             ..Identity::default()
         };
-        let build = |_| commit_request(group, &nobody, &offsets);
+        let build = |_| commit_request(group, &nobody, &offsets, &Ids::new());
         let answer = self
             .coordinator(group)
             .ask::<OffsetCommitRequest>(
@@ -335,7 +335,7 @@ impl Admin {
                 },
             )
             .await?;
-        let outcome = committed(&offsets, &answer).into_iter();
+        let outcome = committed(&offsets, &Ids::new(), &answer).into_iter();
         Ok(outcome
             .map(|(partition, done)| (partition, done.map_err(AdminError::Broker)))
             .collect())

@@ -7,12 +7,14 @@ use super::{
 };
 use crate::{
     error::{AdminError, BrokerError, RequestError},
+    limits::TOPIC_WAIT_MS,
     record::TopicPartition,
 };
 use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 use tokio::time::Instant;
 use weir_types::{ErrorCode, LeaderEpoch, PartitionIndex};
@@ -65,6 +67,8 @@ pub(crate) async fn ask_leaders<Q: LeaderQuestion>(
     let mut results = BTreeMap::new();
     let mut open: BTreeMap<TopicPartition, Q::Item> = items.into_iter().collect();
     let mut attempts = Attempts::until(deadline);
+    // A partition that was just made may not have reached the broker that is asked.
+    let patience = Instant::now() + Duration::from_millis(TOPIC_WAIT_MS);
     while !open.is_empty() {
         let mut failed = learn_topics(shared, &mut open, &mut results, deadline).await;
         let groups = group(shared, &open, &mut failed);
@@ -81,6 +85,15 @@ pub(crate) async fn ask_leaders<Q: LeaderQuestion>(
                     results.insert(partition, done);
                 }
             }
+        }
+        if Instant::now() >= patience {
+            failed.retain(|partition, error| {
+                let is_gone = error.code() == Some(ErrorCode::UnknownTopicOrPartition);
+                if is_gone && open.remove(partition).is_some() {
+                    results.insert(partition.clone(), Err(error.clone()));
+                }
+                !is_gone
+            });
         }
         if open.is_empty() {
             break;

@@ -115,6 +115,7 @@ fn merge_topic(before: Option<&TopicMetadata>, topic: &MetadataResponseTopic) ->
             *place = *newer;
         }
     }
+    let mut id = topic.topic_id;
     if topic.error_code.is_err()
         && topic.error_code.is_retriable()
         && partitions.is_empty()
@@ -122,9 +123,10 @@ fn merge_topic(before: Option<&TopicMetadata>, topic: &MetadataResponseTopic) ->
     {
         // A broker that lags behind must not make a topic vanish that is in use.
         partitions.clone_from(&before.partitions);
+        id = before.id;
     }
     TopicMetadata {
-        id: topic.topic_id,
+        id,
         error: topic.error_code,
         is_internal: topic.is_internal,
         partitions,

@@ -180,7 +180,9 @@ impl Inner {
                 Ok(offset) => {
                     generations.insert(partition.clone(), part.generation);
                     let bytes_max = self.settings.partition_bytes;
+                    let topic = metadata.topics.get(&partition.topic);
                     let want = Wanted {
+                        topic_id: topic.map_or(TopicId::ZERO, |topic| topic.id),
                         offset,
                         leader_epoch,
                         bytes_max,
@@ -204,19 +206,14 @@ impl Inner {
             wanted,
             generations,
             reserved_bytes,
-            metadata,
         })
     }
 
     /// Takes an answer over.
     fn take(self: &Arc<Self>, plan: &Plan, response: &FetchResponse) {
-        let names: HashMap<TopicId, &Arc<str>> = plan
-            .wanted
-            .keys()
-            .filter_map(|partition| {
-                let topic = plan.metadata.topics.get(&partition.topic)?;
-                Some((topic.id, &partition.topic))
-            })
+        let wanted = plan.wanted.iter();
+        let names: HashMap<TopicId, &Arc<str>> = wanted
+            .map(|(partition, wanted)| (wanted.topic_id, &partition.topic))
             .collect();
         for topic in &response.responses {
             let by_name = plan.wanted.keys().find(|p| topic.topic == *p.topic);
@@ -400,7 +397,6 @@ struct Plan {
     wanted: BTreeMap<TopicPartition, Wanted>,
     generations: HashMap<TopicPartition, u64>,
     reserved_bytes: usize,
-    metadata: Arc<Metadata>,
 }
 
 /// Fetches from one broker until the consumer ends.
@@ -482,11 +478,7 @@ async fn fetch(
     plan: &Plan,
 ) -> Result<FetchResponse, RequestError> {
     let channel = inner.shared.broker(broker)?.session(purpose).await?;
-    let id_of = |topic: &str| plan.metadata.topics.get(topic).map(|topic| topic.id);
-    let by_id = plan
-        .wanted
-        .keys()
-        .all(|p| id_of(&p.topic).is_some_and(|id| id != TopicId::ZERO));
+    let by_id = plan.wanted.values().all(|w| w.topic_id != TopicId::ZERO);
     let cap = if by_id {
         i16::MAX
     } else {
@@ -494,7 +486,7 @@ async fn fetch(
     };
     let version = channel.version::<FetchRequest>(cap)?;
     let saying = session.say(&plan.wanted);
-    let mut request = request(saying, |topic| id_of(topic).unwrap_or_default());
+    let mut request = request(saying);
     let millis = i32::try_from(inner.settings.max_wait.as_millis()).unwrap_or(i32::MAX);
     request.max_wait_ms = millis;
     request.min_bytes = inner.settings.min_bytes;
@@ -508,7 +500,7 @@ async fn fetch(
     channel.call(version, &request, client_id, timeout).await
 }
 
-fn request(saying: Saying, id_of: impl Fn(&str) -> TopicId) -> FetchRequest {
+fn request(saying: Saying) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for (partition, wanted) in saying.changed {
         let row = FetchPartition {
@@ -523,20 +515,20 @@ fn request(saying: Saying, id_of: impl Fn(&str) -> TopicId) -> FetchRequest {
             Some(last) if last.topic == *partition.topic => last.partitions.push(row),
             _ => topics.push(FetchTopic {
                 topic: Text::from(&*partition.topic),
-                topic_id: id_of(&partition.topic),
+                topic_id: wanted.topic_id,
                 partitions: vec![row],
             }),
         }
     }
     let mut forgotten: Vec<ForgottenTopic> = Vec::new();
-    for partition in saying.forgotten {
+    for (partition, topic_id) in saying.forgotten {
         match forgotten.last_mut() {
-            Some(last) if last.topic == *partition.topic => {
+            Some(last) if last.topic == *partition.topic && last.topic_id == topic_id => {
                 last.partitions.push(partition.partition);
             }
             _ => forgotten.push(ForgottenTopic {
                 topic: Text::from(&*partition.topic),
-                topic_id: id_of(&partition.topic),
+                topic_id,
                 partitions: vec![partition.partition],
             }),
         }

@@ -4,13 +4,15 @@
 //! Pure: it turns what is wanted into what to say, and keeps in step with the broker.
 
 use std::collections::BTreeMap;
-use weir_types::{ErrorCode, LeaderEpoch, Offset};
+use weir_types::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
 use crate::record::TopicPartition;
 
 /// What is wanted of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// Of the topic of that name there is now: one that is deleted and made again is another one.
+    pub(crate) topic_id: TopicId,
     pub(crate) offset: Offset,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) bytes_max: usize,
@@ -32,7 +34,8 @@ pub(crate) struct Saying {
     pub(crate) session_id: i32,
     pub(crate) session_epoch: i32,
     pub(crate) changed: Vec<(TopicPartition, Wanted)>,
-    pub(crate) forgotten: Vec<TopicPartition>,
+    /// With the ids under which the broker knows them.
+    pub(crate) forgotten: Vec<(TopicPartition, TopicId)>,
 }
 
 impl FetchSession {
@@ -54,9 +57,12 @@ impl FetchSession {
             .collect();
         let forgotten = self
             .told
-            .keys()
-            .filter(|partition| !wanted.contains_key(*partition))
-            .cloned()
+            .iter()
+            .filter(|(partition, told)| {
+                let wanted = wanted.get(*partition);
+                wanted.is_none_or(|wanted| wanted.topic_id != told.topic_id)
+            })
+            .map(|(partition, told)| (partition.clone(), told.topic_id))
             .collect();
         self.told.clone_from(wanted);
         Saying {
@@ -108,6 +114,7 @@ mod tests {
     fn wanted(rows: &[(i32, i64)]) -> BTreeMap<TopicPartition, Wanted> {
         let row = |(partition, offset): &(i32, i64)| {
             let wanted = Wanted {
+                topic_id: TopicId([1; 16]),
                 offset: Offset(*offset),
                 leader_epoch: LeaderEpoch(0),
                 bytes_max: 10,
@@ -122,7 +129,11 @@ mod tests {
             saying.session_id,
             saying.session_epoch,
             saying.changed.iter().map(|(p, _)| p.partition.0).collect(),
-            saying.forgotten.iter().map(|p| p.partition.0).collect(),
+            saying
+                .forgotten
+                .iter()
+                .map(|(p, _)| p.partition.0)
+                .collect(),
         )
     }
 
@@ -137,6 +148,21 @@ mod tests {
         assert!(session.answered(ErrorCode::None, 7));
         let third = session.say(&wanted(&[(1, 0), (2, 0)]));
         assert_eq!(said(&third), (7, 2, vec![2], vec![0]));
+    }
+
+    #[test]
+    fn a_topic_that_was_made_again_takes_the_place_of_the_old_one() {
+        let mut session = FetchSession::default();
+        let mut now = wanted(&[(0, 0), (1, 0)]);
+        session.say(&now);
+        assert!(session.answered(ErrorCode::None, 7));
+        let old = TopicId([1; 16]);
+        let remade = TopicPartition::new("t", 0);
+        now.retain(|partition, _| *partition == remade);
+        now.values_mut().for_each(|w| w.topic_id = TopicId([2; 16]));
+        let saying = session.say(&now);
+        assert_eq!(said(&saying), (7, 1, vec![0], vec![0, 1]));
+        assert!(saying.forgotten.iter().all(|(_, id)| *id == old));
     }
 
     #[test]

@@ -170,6 +170,10 @@ impl ClassicMember {
                     self.join_again(now, "its topics changed");
                 }
             }
+            Input::Gone(topics) => {
+                let names: BTreeSet<_> = topics.into_values().collect();
+                self.holding.forsake(|gone| names.contains(&gone.topic));
+            }
             Input::Stalled if self.wish == Wish::Stay && self.phase != Phase::Outside => {
                 self.wish = Wish::StepOut;
             }

@@ -19,7 +19,7 @@ use std::{
     task::Waker,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use weir_types::Offset;
+use weir_types::{Offset, TopicId};
 
 use super::member::Identity;
 
@@ -51,6 +51,8 @@ pub(crate) struct Start {
     pub(crate) offset: Result<Offset, ConsumeError>,
     /// Whether the group keeps that offset.
     pub(crate) is_kept: bool,
+    /// The topic of that name in which the place was found; zero where it is not known.
+    pub(crate) topic_id: TopicId,
 }
 
 /// What the reader did, or its program wants.

@@ -8,7 +8,8 @@ use super::{
     builder::Pattern,
     desk::{Desk, Event, Order, Start},
     member::{Answer, Ask, Input, Member, Output},
-    work::Desktop,
+    offsets::Ids,
+    work::{Counted, Desktop, Made, made},
 };
 use crate::{
     cluster::metadata::Metadata,
@@ -37,7 +38,7 @@ enum Done {
     /// Nothing: the member is not in the group any more.
     Placed(Option<Vec<Start>>),
     Names(BTreeMap<TopicId, Arc<str>>),
-    Counts(BTreeMap<Arc<str>, i32>),
+    Counts(Counted),
     Committed(Result<(), GroupError>),
     Learned,
     Nothing,
@@ -57,6 +58,8 @@ struct Job {
     /// Read as this member of the group, and committed as no other: offsets that were read before
     /// everything was lost are older than those of the next owner.
     membership: u64,
+    /// The topics that they were read from.
+    ids: Ids,
     cause: Cause,
 }
 
@@ -88,7 +91,12 @@ pub(crate) struct Driver {
     farewell: Option<(Reply, Result<(), GroupError>)>,
     is_over: bool,
     /// What the classic protocol's subscription was worked out from.
-    seen: BTreeMap<Arc<str>, usize>,
+    seen: BTreeMap<Arc<str>, Made>,
+    /// What the member shared out by when it last led a classic group, also of topics that only
+    /// others want.
+    shared_out: Counted,
+    /// The topics that the partitions here are of.
+    ids: Ids,
 }
 
 impl Driver {
@@ -117,6 +125,8 @@ impl Driver {
             farewell: None,
             is_over: false,
             seen: BTreeMap::new(),
+            shared_out: Counted::new(),
+            ids: Ids::new(),
             desktop,
         }
     }
@@ -308,9 +318,12 @@ impl Driver {
     /// Commits offsets that the reader told in its turn. While the reader does not know of a loss
     /// yet, the member is still the one that it read as.
     fn enqueue(&mut self, offsets: Offsets, cause: Cause) {
+        let topics = offsets.keys().map(|partition| &partition.topic);
+        let ids = topics.filter_map(|topic| self.ids.get_key_value(topic));
         self.queue.push_back(Job {
-            offsets,
             membership: self.member.identity().membership,
+            ids: ids.map(|(topic, id)| (Arc::clone(topic), *id)).collect(),
+            offsets,
             cause,
         });
     }
@@ -341,7 +354,7 @@ impl Driver {
             return;
         };
         let (desktop, offsets) = (Arc::clone(&self.desktop), job.offsets.clone());
-        let membership = job.membership;
+        let (ids, membership) = (job.ids.clone(), job.membership);
         let now = Instant::now();
         let limit = match job.cause {
             // Others wait for the partitions.
@@ -351,7 +364,7 @@ impl Driver {
         let until = now + limit.min(self.desktop.shared.config.operation_timeout);
         self.current = Some(job);
         self.tasks.push(Box::pin(async move {
-            Done::Committed(desktop.commit(offsets, membership, until).await)
+            Done::Committed(desktop.commit(offsets, ids, membership, until).await)
         }));
     }
 
@@ -436,6 +449,10 @@ impl Driver {
             Done::Placed(None) => self.input(Input::NotTaken),
             Done::Placed(Some(starts)) => {
                 for start in &starts {
+                    if start.topic_id != TopicId::ZERO {
+                        let topic = Arc::clone(&start.partition.topic);
+                        self.ids.insert(topic, start.topic_id);
+                    }
                     match &start.offset {
                         Ok(offset) if start.is_kept => {
                             self.kept.insert(start.partition.clone(), *offset);
@@ -447,16 +464,11 @@ impl Driver {
                     }
                 }
                 self.desk.order(Order::Take(starts));
+                let metadata = self.desktop.shared.metadata();
+                self.forget_what_is_gone(&metadata);
             }
             Done::Names(names) => self.input(Input::Names(names)),
-            Done::Counts(counts) => {
-                for (topic, count) in &counts {
-                    if let Some(seen) = self.seen.get_mut(topic) {
-                        *seen = usize::try_from(*count).unwrap_or(0);
-                    }
-                }
-                self.input(Input::Counts(counts));
-            }
+            Done::Counts(counted) => self.counted(counted),
             Done::Committed(result) => self.committed(result),
             Done::Learned => self.is_learning = false,
             Done::Nothing => {}
@@ -505,8 +517,29 @@ impl Driver {
         }
     }
 
-    /// Tells a classic member which topics there are, where that has changed.
+    /// The leader shares out by what it has just counted.
+    fn counted(&mut self, counted: Counted) {
+        for (topic, made) in &counted {
+            if let (Some(seen), Some(made)) = (self.seen.get_mut(topic), made) {
+                *seen = *made;
+            }
+        }
+        let count = |(topic, made): (&Arc<str>, &Option<Made>)| {
+            let count = i32::try_from((*made)?.1).ok()?;
+            Some((Arc::clone(topic), count))
+        };
+        let counts = counted.iter().filter_map(count).collect();
+        self.shared_out = counted;
+        self.input(Input::Counts(counts));
+        // There may be newer news already.
+        let metadata = self.desktop.shared.metadata();
+        self.follow(&metadata);
+    }
+
+    /// Tells the member of topics that are gone, and a classic one which there are, where that has
+    /// changed.
     fn follow(&mut self, metadata: &Metadata) {
+        self.forget_what_is_gone(metadata);
         let settings = &self.desktop.settings;
         if settings.protocol != GroupProtocol::Classic {
             return;
@@ -517,14 +550,34 @@ impl Driver {
             (is_named || settings.pattern.as_ref().is_some_and(matches)) && !topic.error.is_err()
         });
         let seen: BTreeMap<_, _> = topics
-            .map(|(name, topic)| (Arc::clone(name), topic.partitions.len()))
+            .map(|(name, topic)| (Arc::clone(name), (topic.id, topic.partitions.len())))
             .collect();
-        if seen == self.seen {
+        let is_other = |(name, then): (&Arc<str>, &Option<Made>)| made(metadata, name) != *then;
+        let is_old = self.member.is_leader() && self.shared_out.iter().any(is_other);
+        if seen == self.seen && !is_old {
             return;
         }
         let names: BTreeSet<_> = seen.keys().chain(&settings.topics).cloned().collect();
         self.seen = seen;
         self.input(Input::Topics(names));
+    }
+
+    /// A topic that was deleted and made again is another one: its partitions here are gone, and
+    /// so is what was to be committed of them.
+    fn forget_what_is_gone(&mut self, metadata: &Metadata) {
+        let is_gone = |(topic, id): &(&Arc<str>, &TopicId)| {
+            made(metadata, topic).is_some_and(|(now, _)| now != **id)
+        };
+        let gone = self.ids.iter().filter(is_gone);
+        let gone: BTreeMap<_, _> = gone.map(|(topic, id)| (*id, Arc::clone(topic))).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for topic in gone.values() {
+            self.ids.remove(topic);
+            self.kept.retain(|partition, _| partition.topic != *topic);
+        }
+        self.input(Input::Gone(gone));
     }
 }
 

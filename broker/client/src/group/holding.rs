@@ -48,6 +48,8 @@ pub(super) struct Holding<P> {
     work: Work<P>,
     is_losing: bool,
     losses: u64,
+    /// What does not exist any more.
+    gone: BTreeSet<P>,
 }
 
 impl<P: Clone + Ord> Holding<P> {
@@ -58,6 +60,7 @@ impl<P: Clone + Ord> Holding<P> {
             work: Work::Nothing,
             is_losing: false,
             losses: 0,
+            gone: BTreeSet::new(),
         }
     }
 
@@ -106,11 +109,23 @@ impl<P: Clone + Ord> Holding<P> {
         self.is_losing = true;
     }
 
+    /// Some partitions do not exist any more, whatever bears their name now: nothing of them may be
+    /// committed, and a share that was told before does not mean what is there now.
+    pub(super) fn forsake(&mut self, is_gone: impl Fn(&P) -> bool) {
+        if let Some(share) = &mut self.share {
+            share.retain(|partition| !is_gone(partition));
+        }
+        let soon = self.owned_soon().into_iter();
+        self.gone
+            .extend(soon.filter(|partition| is_gone(partition)));
+    }
+
     /// The reader has let go of everything by itself.
     pub(super) fn let_go(&mut self) {
         self.owned.clear();
         self.work = Work::Nothing;
         self.is_losing = false;
+        self.gone.clear();
     }
 
     /// The reader gave up what it was asked to; answers whether it was asked.
@@ -157,6 +172,11 @@ impl<P: Clone + Ord> Holding<P> {
                 return Next::Nothing;
             }
             return self.release(self.owned.clone(), true);
+        }
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|partition| self.owned.contains(partition));
+        if !gone.is_empty() {
+            return self.release(gone, true);
         }
         let nothing = BTreeSet::new();
         let share = match aim {

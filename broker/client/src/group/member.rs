@@ -84,6 +84,8 @@ pub(crate) enum Input {
     Counts(BTreeMap<Arc<str>, i32>),
     /// The topics that are wanted are others now, or have more partitions.
     Topics(BTreeSet<Arc<str>>),
+    /// Topics do not exist any more, whatever bears their names now.
+    Gone(BTreeMap<TopicId, Arc<str>>),
     /// The program does not poll.
     Stalled,
     /// It polls again.

@@ -154,6 +154,7 @@ impl ModernMember {
                 self.names.extend(names);
                 self.resolve_at = Some(now + RETRY_BACKOFF_MAX_MS);
             }
+            Input::Gone(topics) => self.holding.forsake(|(id, _)| topics.contains_key(id)),
             Input::Stalled if self.wish == Wish::Stay && self.life != Life::Outside => {
                 self.wish = Wish::StepOut;
             }

@@ -1,7 +1,9 @@
 //! OffsetCommit and OffsetFetch: the requests in the shape that the broker's version wants, and
 //! what the answers mean partition by partition.
 //!
-//! Pure; topics are named, never told by id, since offsets outlive the memory of ids.
+//! Pure. Members commit by topic id where the broker understands it, so that what was read of a
+//! deleted topic never counts for the next of its name; all else goes by name, since offsets
+//! outlive the memory of ids.
 
 use super::{CommitOffset, member::Identity};
 use crate::{error::BrokerError, record::TopicPartition};
@@ -9,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex};
+use weir_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use weir_wire::{
     Text,
     messages::{
@@ -21,16 +23,31 @@ use weir_wire::{
 
 /// The newest version that names topics.
 pub(crate) const NAMED_VERSION: i16 = 9;
+/// The first version of OffsetCommit that tells topics by id (KIP-848).
+const ID_VERSION: i16 = 10;
 /// The first version of OffsetFetch that asks for several groups (KIP-709).
 const GROUPS_VERSION: i16 = 8;
 
 pub(crate) type Outcome = BTreeMap<TopicPartition, Result<(), BrokerError>>;
+
+/// The ids of topics that offsets were read from; without one that is not known.
+pub(crate) type Ids = BTreeMap<Arc<str>, TopicId>;
+
+/// The newest version in which these offsets can be committed.
+pub(crate) fn commit_cap(offsets: &BTreeMap<TopicPartition, CommitOffset>, ids: &Ids) -> i16 {
+    if offsets.keys().all(|p| ids.contains_key(&p.topic)) {
+        ID_VERSION
+    } else {
+        NAMED_VERSION
+    }
+}
 
 /// A commit of some offsets.
 pub(crate) fn commit_request(
     group: &str,
     identity: &Identity,
     offsets: &BTreeMap<TopicPartition, CommitOffset>,
+    ids: &Ids,
 ) -> OffsetCommitRequest {
     let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
     for (partition, offset) in offsets {
@@ -44,8 +61,8 @@ pub(crate) fn commit_request(
             Some(topic) if topic.name == *partition.topic => topic.partitions.push(row),
             _ => topics.push(OffsetCommitRequestTopic {
                 name: Text::from(&*partition.topic),
+                topic_id: ids.get(&partition.topic).copied().unwrap_or_default(),
                 partitions: vec![row],
-                ..OffsetCommitRequestTopic::default()
             }),
         }
     }
@@ -62,12 +79,16 @@ pub(crate) fn commit_request(
 /// What became of each partition; one that the answer leaves out has failed.
 pub(crate) fn committed(
     asked: &BTreeMap<TopicPartition, CommitOffset>,
+    ids: &Ids,
     response: &OffsetCommitResponse,
 ) -> Outcome {
+    let names: BTreeMap<_, &str> = ids.iter().map(|(name, id)| (*id, &**name)).collect();
     let mut told: BTreeMap<(&str, PartitionIndex), ErrorCode> = BTreeMap::new();
     for topic in &response.topics {
+        let by_id = names.get(&topic.topic_id).copied();
+        let name = by_id.unwrap_or_else(|| topic.name.as_str());
         for row in &topic.partitions {
-            told.insert((topic.name.as_str(), row.partition_index), row.error_code);
+            told.insert((name, row.partition_index), row.error_code);
         }
     }
     let outcome = |partition: &TopicPartition| {

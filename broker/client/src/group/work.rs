@@ -8,18 +8,19 @@ use super::{
     builder::Settings,
     desk::{Desk, Start, reset_place},
     member::{Answer, Ask, is_moved},
-    offsets::{NAMED_VERSION, commit_request, committed, fetch_request, fetched},
+    offsets::{Ids, NAMED_VERSION, commit_cap, commit_request, committed, fetch_request, fetched},
 };
 use crate::{
     admin::{OffsetSpec, offsets::list_offsets},
     cluster::{
         broker::{Purpose, Session},
         coordinator::Coordinator,
+        metadata::Metadata,
         shared::{Attempts, Shared},
     },
     consumer::SeekTo,
     error::{AdminError, BrokerError, ConsumeError, GroupError, RequestError},
-    limits::JOIN_SLACK_MS,
+    limits::{JOIN_SLACK_MS, TOPIC_WAIT_MS},
     record::TopicPartition,
 };
 use std::{
@@ -143,6 +144,7 @@ impl Desktop {
                             partition: partition.clone(),
                             offset: Ok(kept.offset),
                             is_kept: true,
+                            topic_id: TopicId::ZERO,
                         }),
                         None => resets.push(partition.clone()),
                     }
@@ -152,10 +154,16 @@ impl Desktop {
             Err(error) => return Some(halted(&wanted, &error)),
         }
         starts.extend(self.reset(resets).await);
-        let topics: BTreeSet<_> = starts.iter().map(|s| &s.partition.topic).collect();
-        for topic in topics {
-            if let Err(error) = self.shared.topic(topic, deadline).await {
-                tracing::warn!(%topic, ?error, "the topic's leaders are not known yet");
+        let topics = starts.iter().map(|s| Arc::clone(&s.partition.topic));
+        for topic in topics.collect::<BTreeSet<_>>() {
+            match self.shared.topic(&topic, deadline).await {
+                Ok(known) => {
+                    let of_it = starts.iter_mut().filter(|s| s.partition.topic == topic);
+                    of_it.for_each(|start| start.topic_id = known.id);
+                }
+                Err(error) => {
+                    tracing::warn!(%topic, ?error, "the topic's leaders are not known yet");
+                }
             }
         }
         Some(starts)
@@ -172,6 +180,7 @@ impl Desktop {
                     }),
                     partition,
                     is_kept: false,
+                    topic_id: TopicId::ZERO,
                 };
                 return partitions.into_iter().map(none).collect();
             }
@@ -186,6 +195,7 @@ impl Desktop {
                 },
                 partition,
                 is_kept: false,
+                topic_id: TopicId::ZERO,
             })
             .collect()
     }
@@ -241,13 +251,18 @@ impl Desktop {
     }
 
     /// Commits offsets that were read in a membership, again while that may help and it lasts.
+    /// Those of topics that are gone keep the others from nothing.
     pub(crate) async fn commit(
         &self,
         mut open: Offsets,
+        ids: Ids,
         membership: u64,
         until: Instant,
     ) -> Result<(), GroupError> {
         let mut attempts = Attempts::until(until);
+        // A topic that was just made may not have reached the coordinator.
+        let patience = Instant::now() + Duration::from_millis(TOPIC_WAIT_MS);
+        let mut gone = None;
         while let Some(first) = open.keys().next().cloned() {
             let identity = self.desk.identity();
             if identity.epoch < 0 || identity.membership != membership {
@@ -256,21 +271,30 @@ impl Desktop {
                 let error = BrokerError::from(ErrorCode::UnknownMemberId);
                 return Err(commit_error(first, AdminError::Broker(error)));
             }
-            let build = |_| commit_request(&self.settings.group, &identity, &open);
+            let build = |_| commit_request(&self.settings.group, &identity, &open, &ids);
             let purpose = self.offsets_purpose();
             let asked: Result<_, AdminError> = self
                 .coordinator
-                .ask_once::<OffsetCommitRequest>(purpose, NAMED_VERSION, build)
+                .ask_once::<OffsetCommitRequest>(purpose, commit_cap(&open, &ids), build)
                 .await;
             let failure = match asked {
                 Ok(answer) => {
-                    let outcome = committed(&open, &answer);
-                    open.retain(|p, _| !matches!(outcome.get(p), Some(Ok(()))));
-                    let mut failed = outcome.into_iter().filter_map(|(p, done)| {
-                        let error = AdminError::Broker(done.err()?);
-                        Some((p, error))
-                    });
-                    failed.next()
+                    let mut failed = None;
+                    for (partition, done) in committed(&open, &ids, &answer) {
+                        let Err(error) = done else {
+                            open.remove(&partition);
+                            continue;
+                        };
+                        let is_gone = is_gone(error.code, Instant::now() >= patience);
+                        let error = AdminError::Broker(error);
+                        if is_gone {
+                            open.remove(&partition);
+                            gone.get_or_insert((partition, error));
+                        } else {
+                            failed.get_or_insert((partition, error));
+                        }
+                    }
+                    failed
                 }
                 Err(error) => Some((first, error)),
             };
@@ -282,7 +306,9 @@ impl Desktop {
                 return Err(commit_error(partition, error));
             }
         }
-        Ok(())
+        gone.map_or(Ok(()), |(partition, error)| {
+            Err(commit_error(partition, error))
+        })
     }
 
     fn forget_if_moved(&self, error: &AdminError) {
@@ -316,19 +342,38 @@ impl Desktop {
         look()
     }
 
-    /// How many partitions topics have.
-    pub(crate) async fn counts(&self, topics: BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>, i32> {
+    /// How many partitions topics have; those that are gone are left out.
+    pub(crate) async fn counts(&self, topics: BTreeSet<Arc<str>>) -> Counted {
         let asked = topics.iter().cloned().collect();
         if let Err(error) = self.shared.refresh(Some(asked)).await {
             tracing::debug!(%error, "metadata could not be refreshed");
         }
         let metadata = self.shared.metadata();
         let count = |topic: Arc<str>| {
-            let partitions = metadata.topics.get(&topic)?.partitions.len();
-            Some((topic, i32::try_from(partitions).ok()?))
+            self.shared.want(&topic);
+            let made = made(&metadata, &topic);
+            (topic, made)
         };
-        topics.into_iter().filter_map(count).collect()
+        topics.into_iter().map(count).collect()
     }
+}
+
+/// A topic as it was made: its id, and how many partitions it has.
+pub(crate) type Made = (TopicId, usize);
+
+/// Topics that were asked for; without a value those that are not there.
+pub(crate) type Counted = BTreeMap<Arc<str>, Option<Made>>;
+
+/// What is known of a topic that is there.
+pub(crate) fn made(metadata: &Metadata, topic: &str) -> Option<Made> {
+    let topic = metadata.topics.get(topic)?;
+    (!topic.error.is_err()).then_some((topic.id, topic.partitions.len()))
+}
+
+/// Whether a topic is not there any more; one that a broker does not know by name may be new.
+const fn is_gone(code: ErrorCode, is_late: bool) -> bool {
+    matches!(code, ErrorCode::UnknownTopicId)
+        || is_late && matches!(code, ErrorCode::UnknownTopicOrPartition)
 }
 
 fn answer_of(ask: &Ask, error_code: ErrorCode) -> Answer {
@@ -414,6 +459,7 @@ fn halted(wanted: &BTreeSet<TopicPartition>, error: &GroupError) -> Vec<Start> {
             },
         }),
         is_kept: false,
+        topic_id: TopicId::ZERO,
     };
     wanted.iter().map(halt).collect()
 }

@@ -140,7 +140,7 @@ fn offset(kept: i64) -> OffsetFetchResponse {
 fn taken(error_code: ErrorCode) -> OffsetCommitResponse {
     OffsetCommitResponse {
         topics: vec![OffsetCommitResponseTopic {
-            name: "t".into(),
+            topic_id: topic_id("t"),
             partitions: vec![OffsetCommitResponsePartition {
                 partition_index: PartitionIndex(0),
                 error_code,
@@ -216,6 +216,31 @@ async fn partitions_are_given_up_only_behind_the_commits_that_wait() {
         }
         (other, _) => panic!("not a heartbeat: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_topic_that_is_gone_is_committed_for_no_other() {
+    let mut stage = Stage::new(GroupConsumerBuilder::manual_commit).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(0));
+    let _beat = stage.heartbeat(5).await;
+    let commit = by_hand(&mut stage.consumer, 7);
+    match stage.next().await {
+        (Request::OffsetCommit(asked), reply) => {
+            assert_eq!(asked.topics[0].topic_id, topic_id("t"));
+            answer(reply, taken(ErrorCode::UnknownTopicId));
+        }
+        (other, _) => panic!("not a commit: {other:?}"),
+    }
+    let error = tokio::select! {
+        done = commit => done.expect_err("it is gone"),
+        asked = stage.next() => panic!("in vain: {:?}", asked.0),
+    };
+    assert!(
+        matches!(&error, GroupError::Commit { error, .. }
+            if error.code == ErrorCode::UnknownTopicId),
+        "{error}"
+    );
 }
 
 #[tokio::test]
