@@ -171,6 +171,7 @@ fn topics(sent: &[Sent]) -> Vec<TopicProduceData> {
         let data = PartitionProduceData {
             index: sent.partition.partition,
             records: Some(Records::Slice(sent.batch.bytes.clone())),
+            ..PartitionProduceData::default()
         };
         match topics.last_mut() {
             Some(last) if last.name == *sent.partition.topic => last.partition_data.push(data),

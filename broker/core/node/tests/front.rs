@@ -28,6 +28,7 @@ fn produce(topic: &str, partition: i32, records: Option<Records>) -> ProduceRequ
             partition_data: vec![PartitionProduceData {
                 index: PartitionIndex(partition),
                 records,
+                ..PartitionProduceData::default()
             }],
             ..Default::default()
         }],

@@ -42,6 +42,7 @@ fn produce(broker: &mut Broker, partition: i32, records: i64) {
             partition_data: vec![PartitionProduceData {
                 index: PartitionIndex(partition),
                 records: Some(broker.batch(records, 10)),
+                ..PartitionProduceData::default()
             }],
             ..Default::default()
         }],

@@ -203,6 +203,19 @@ apis! {
     GroupWatch: GroupWatchRequest => GroupWatchResponse, "Waits for rebalances of groups.";
     Lag: LagRequest => LagResponse, "Tells how far groups are behind and what goes through topics.";
     LagHistory: LagHistoryRequest => LagHistoryResponse, "Tells how lag and traffic went.";
+    DeployPlugin: DeployPluginRequest => DeployPluginResponse, "Uploads a plugin.", unanswered;
+    DescribePlugins: DescribePluginsRequest => DescribePluginsResponse, "Tells plugins and where they work.", unanswered;
+    ActivatePlugin: ActivatePluginRequest => ActivatePluginResponse, "Makes a version of a plugin the active one.", unanswered;
+    RemovePlugin: RemovePluginRequest => RemovePluginResponse, "Removes versions of a plugin.", unanswered;
+    GetPlugin: GetPluginRequest => GetPluginResponse, "Hands out a plugin's component.", unanswered;
+    PluginLogs: PluginLogsRequest => PluginLogsResponse, "Tells what plugins logged.", unanswered;
+    PluginFailures: PluginFailuresRequest => PluginFailuresResponse, "Tells what plugins failed on.", unanswered;
+    CreateView: CreateViewRequest => CreateViewResponse, "Makes a view of a topic.", unanswered;
+    DescribeViews: DescribeViewsRequest => DescribeViewsResponse, "Tells the views.", unanswered;
+    CreateJob: CreateJobRequest => CreateJobResponse, "Makes a router job.", unanswered;
+    DescribeJobs: DescribeJobsRequest => DescribeJobsResponse, "Tells the router jobs.", unanswered;
+    AlterJob: AlterJobRequest => AlterJobResponse, "Pauses, resumes, restarts or deletes a router job.", unanswered;
+    CheckChain: CheckChainRequest => CheckChainResponse, "Tells whether a chain of plugins would work.", unanswered;
 }
 
 impl ApiKey {
@@ -212,11 +225,12 @@ impl ApiKey {
         !matches!(self, Self::ApiVersions) && self.is_flexible(version)
     }
 
-    /// The largest request of this API, in bytes, head not counted: only Produce carries records.
+    /// The largest request of this API, in bytes, head not counted: only those whose bytes are
+    /// records or a component may fill a frame.
     #[must_use]
     pub const fn request_bytes_max(self) -> usize {
         match self {
-            Self::Produce => FRAME_BYTES_MAX,
+            Self::Produce | Self::DeployPlugin => FRAME_BYTES_MAX,
             _ => REQUEST_BYTES_MAX,
         }
     }

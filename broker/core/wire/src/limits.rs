@@ -17,8 +17,8 @@ pub const WRITER_BYTES_START: usize = 512;
 pub const VARINT_BYTES_MAX: usize = 5;
 
 /// The largest request without records, in bytes, head not counted. A value in memory can take up
-/// to [`DECODED_GROWTH_MAX`] times its bytes, so only requests whose bytes are records may be as
-/// large as a frame.
+/// to [`DECODED_GROWTH_MAX`] times its bytes, so only requests whose bytes are records or a
+/// component may be as large as a frame.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The most bytes of memory one byte of a request can ask for while it is decoded: an array of

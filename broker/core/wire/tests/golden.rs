@@ -43,10 +43,12 @@ fn produce_requests_of_versions_0_to_2() {
                     PartitionProduceData {
                         index: PartitionIndex(3),
                         records: Some(message_set_bytes.clone().into()),
+                        ..PartitionProduceData::default()
                     },
                     PartitionProduceData {
                         index: PartitionIndex(4),
                         records: None,
+                        ..PartitionProduceData::default()
                     },
                 ],
             }],

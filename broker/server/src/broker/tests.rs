@@ -121,6 +121,7 @@ fn impatient(number: usize) -> Vec<Bytes> {
     let data = PartitionProduceData {
         index: PartitionIndex(0),
         records: Some(batch.finish(Stamp::default()).into()),
+        ..PartitionProduceData::default()
     };
     let topic = TopicProduceData {
         name: "orders".into(),

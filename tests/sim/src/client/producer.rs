@@ -308,6 +308,7 @@ impl Producer {
             partitions.push(PartitionProduceData {
                 index: key.index,
                 records: Some(bytes.clone().into()),
+                ..PartitionProduceData::default()
             });
         }
         let topic_data = topics

@@ -16,10 +16,12 @@ mod history;
 mod lag;
 mod metadata;
 mod offsets;
+mod plugins;
 mod produce;
 mod producers;
 #[cfg(test)]
 pub(crate) mod sample;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -37,8 +39,10 @@ pub use history::*;
 pub use lag::*;
 pub use metadata::*;
 pub use offsets::*;
+pub use plugins::*;
 pub use produce::*;
 pub use producers::*;
+pub use streams::*;
 pub use topics::*;
 
 messages! {

@@ -34,10 +34,15 @@ messages! {
 
     /// The records of one partition.
     part PartitionProduceData {
-        /// The partition.
+        /// The partition; to a topic with `weir.partitioner` it may be -1, which lets the broker place
+        /// the records.
         index: PartitionIndex;
         /// One record batch.
         records: Option<Records>, null(0..);
+        /// Weir's own: the `NAME@VERSION` of the topic's partitioner that the client counts on.
+        weir_partitioner: Option<Text> [9..], null(9..), tag(10000), ignorable;
+        /// Weir's own: the count of partitions that the client counts on, or -1.
+        weir_partition_count: i32 [9..], tag(10001), ignorable = -1;
     }
 
     /// Where the records went.

@@ -244,7 +244,13 @@ impl Parser<'_> {
         if self.eat("[") {
             return Tree::List(self.until("]", Self::value));
         }
-        if self.eat("{}") {
+        if self.eat("{") {
+            // Tagged fields that the other side knows nothing of, by number.
+            self.until("}", |parser| {
+                parser.word();
+                assert!(parser.eat(": "), "a tag's bytes in {}", parser.rest);
+                parser.quoted()
+            });
             return Tree::Leaf(String::from("{}"));
         }
         if self.rest.starts_with('"') || self.rest.starts_with("b\"") {
