@@ -2,7 +2,10 @@
 //! stand in its own file.
 
 use crate::connect::ConnectArgs;
-use crate::{bench, certs, cluster, consume, group, produce, quickstart, serve, store, topic};
+use crate::{
+    bench, certs, cluster, consume, group, job, plugin, produce, quickstart, serve, store, topic,
+    view,
+};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -43,6 +46,12 @@ pub(crate) enum Command {
     Consume(consume::ConsumeArgs),
     /// Look at consumer groups, move their offsets, delete them
     Group(group::GroupArgs),
+    /// Make, test and deploy plugins, and attach them to topics
+    Plugin(plugin::PluginArgs),
+    /// Make, list and delete views: topics that are read through plugins
+    View(view::ViewArgs),
+    /// Make and steer jobs that route records from topics to topics
+    Job(job::JobArgs),
     /// Measure a broker, this or any other that speaks Kafka's protocol
     Bench(bench::BenchArgs),
     /// Look at the cluster

@@ -19,10 +19,12 @@ mod format;
 mod group;
 mod human;
 mod interrupt;
+mod job;
 mod lines;
 mod names;
 mod orders;
 mod output;
+mod plugin;
 mod produce;
 mod prompt;
 mod quickstart;
@@ -35,6 +37,7 @@ mod span;
 mod store;
 mod table;
 mod topic;
+mod view;
 mod waiting;
 
 use args::{Cli, Command, Docs};
@@ -111,6 +114,9 @@ async fn dispatch(cli: Cli, interrupt: Interrupt) -> Outcome {
                 Command::Produce(args) => produce::run(args, interrupt).await,
                 Command::Consume(args) => consume::run(args, verbose, interrupt).await,
                 Command::Group(args) => group::run(args, &interrupt).await,
+                Command::Plugin(args) => plugin::run(args, &interrupt).await,
+                Command::View(args) => view::run(args, &interrupt).await,
+                Command::Job(args) => job::run(args, &interrupt).await,
                 Command::Bench(args) => bench::run(args, interrupt).await,
                 Command::Cluster(args) => cluster::run(args, &interrupt).await,
                 Command::Store(args) => store::run(args),

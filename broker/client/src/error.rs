@@ -160,6 +160,20 @@ pub enum AdminError {
         /// What was asked for.
         what: String,
     },
+    /// There is no such thing.
+    #[error("there is no {what}")]
+    NotThere {
+        /// What was looked for.
+        what: String,
+    },
+    /// What the broker keeps cannot be read here.
+    #[error("{what} cannot be read: {reason}")]
+    Unreadable {
+        /// What it is.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl AdminError {
@@ -169,7 +183,7 @@ impl AdminError {
         match self {
             Self::Request(error) => error.can_retry(),
             Self::Broker(error) => error.can_retry(),
-            Self::Missing { .. } => false,
+            Self::Missing { .. } | Self::NotThere { .. } | Self::Unreadable { .. } => false,
         }
     }
 

@@ -1,17 +1,22 @@
-//! Administration: topics, configurations, offsets, groups and what the cluster looks like.
+//! Administration: topics, configurations, offsets, groups, plugins with their views and jobs, and
+//! what the cluster looks like.
 //!
 //! Each call is one request of the protocol, or one to each leader; what can be retried safely is
 //! retried within the operation timeout.
 
+mod attach;
 mod cluster;
 mod configs;
 mod groups;
 mod history;
 mod lag;
 pub(crate) mod offsets;
+mod plugins;
+mod streams;
 mod topics;
 mod watch;
 
+pub use attach::{Attach, AttachPlace, Edited, with_link, without_link};
 pub use cluster::{
     ActiveProducer, ApiInfo, BrokerInfo, ClusterDescription, LogDirDescription, ReplicaInfo,
 };
@@ -26,6 +31,15 @@ pub use lag::{
     LagSeries, PartitionLag, TopicTraffic, TrafficSeries,
 };
 pub use offsets::{EpochEnd, FoundOffset, OffsetSpec};
+pub use plugins::{
+    Activation, CheckedChain, DeployOptions, DeployedPlugin, LogPage, LogQuery, Placed,
+    PluginAttachment, PluginComponent, PluginDescription, PluginFailure, PluginLogLine,
+    PluginParameter, PluginPlace, PluginReport, PluginUsage, PluginVersion, Removal,
+    failure_kind_name, is_unsupported, log_level, log_level_name, world_name,
+};
+pub use streams::{
+    CreatedView, JobAction, JobDescription, JobProgress, JobState, NewJob, NewView, ViewDescription,
+};
 pub use topics::{
     CreatedTopic, NewTopic, PartitionDescription, TopicDescription, TopicListing, TopicRef,
 };

@@ -535,9 +535,9 @@ fn refused(partition: &TopicPartition, error: AdminError) -> ConsumeError {
     let error = match error {
         AdminError::Request(error) => return ConsumeError::Request(error),
         AdminError::Broker(error) => error,
-        AdminError::Missing { what } => BrokerError {
+        other => BrokerError {
             code: ErrorCode::UnknownServerError,
-            message: Some(format!("the broker's answer says nothing about {what}")),
+            message: Some(other.to_string()),
         },
     };
     ConsumeError::Partition {

@@ -468,11 +468,11 @@ pub(crate) fn commit_error(partition: TopicPartition, error: AdminError) -> Grou
     match error {
         AdminError::Request(error) => GroupError::Request(error),
         AdminError::Broker(error) => GroupError::Commit { partition, error },
-        AdminError::Missing { what } => GroupError::Commit {
+        other => GroupError::Commit {
             partition,
             error: BrokerError {
                 code: ErrorCode::UnknownServerError,
-                message: Some(format!("the broker's answer says nothing about {what}")),
+                message: Some(other.to_string()),
             },
         },
     }

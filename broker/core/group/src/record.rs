@@ -3,7 +3,7 @@
 //! A record states a fact (the state after the change) under a key, so that applying it needs no
 //! rule and cannot fail, and a fact may be stated again at any time: that is what a snapshot is.
 
-use crate::{Assignment, HistoryEvent, Name, OpenCause};
+use crate::{Assignment, HistoryEvent, Name};
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use weir_types::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
@@ -77,16 +77,6 @@ pub enum GroupRecord {
         /// What happened.
         event: HistoryEvent,
     },
-    /// A cause of the rebalance that is under way in a consumer group; the rebalance's own record
-    /// takes its place.
-    Cause {
-        /// The group.
-        group: Name,
-        /// Its place among the causes, from 0.
-        index: u32,
-        /// The cause.
-        cause: OpenCause,
-    },
     /// The group and all it had are gone.
     Deleted {
         /// The group.
@@ -120,7 +110,6 @@ impl GroupRecord {
             | Self::TargetEpoch { group, .. }
             | Self::Current { group, .. }
             | Self::History { group, .. }
-            | Self::Cause { group, .. }
             | Self::Deleted { group } => Some(group),
             Self::SnapshotBegin { .. } | Self::SnapshotEnd { .. } => None,
         }
@@ -244,7 +233,6 @@ impl GroupRecord {
                     assigned(&value.assigned) + assigned(&value.revoking)
                 }
                 Self::History { event, .. } => event.bytes(),
-                Self::Cause { cause, .. } => cause.bytes(),
                 Self::Consumer { .. }
                 | Self::TargetEpoch { .. }
                 | Self::Deleted { .. }

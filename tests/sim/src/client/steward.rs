@@ -234,18 +234,12 @@ impl Steward {
     }
 }
 
-/// An event in the oracle's words.
+/// An event in the oracle's words. What its members' clients were is left out: they may be gone.
 fn told(event: &GroupEvent) -> Told {
-    let causes: Vec<(i8, Option<&str>, Option<&str>)> = event
+    let causes: Vec<(i8, Option<&str>)> = event
         .causes
         .iter()
-        .map(|cause| {
-            (
-                cause.cause,
-                cause.member_id.as_deref(),
-                cause.client_id.as_deref(),
-            )
-        })
+        .map(|cause| (cause.cause, cause.member_id.as_deref()))
         .collect();
     Told {
         sequence: event.sequence,

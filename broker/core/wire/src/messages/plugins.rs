@@ -32,8 +32,9 @@ messages! {
         error_message: Option<Text>, null(0..);
         /// What it calls itself.
         name: Text;
-        /// Its version, as it describes itself with the world, imports and parameters.
-        version: PluginVersion;
+        /// The version as it describes itself, with its world, imports and parameters: one, or
+        /// none with an error.
+        versions: Vec<PluginVersion>;
         /// Whether the same bytes were there already under this name and version.
         already_deployed: bool;
         /// The version of the name that is active afterwards; null: none.
