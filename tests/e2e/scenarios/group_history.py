@@ -96,9 +96,6 @@ class Story:
             self.names[member] = row["client"]
         news = []
         for change in groups.history(self.env, self.broker, self.group):
-            for row in change["causes"]:
-                # The broker names the client of who is there now; the member's id is kept.
-                row.pop("client")
             known = self.told.setdefault(change["sequence"], change)
             check(known == change, f"{self.group}: the story changed: {known} became {change}")
             if known["sequence"] > self.checked:
@@ -110,7 +107,11 @@ class Story:
         check(numbers == wanted, f"numbers {numbers} instead of {wanted}: {where}")
         self.checked = numbers[-1]
         causes = [row for change in news for row in change["causes"]]
-        named = [(told["kind"], self.names.get(told["member"])) for told in causes]
+        named = [(told["kind"], told["client"]) for told in causes]
+        for told in causes:
+            # The names of clients outlive their members.
+            known = self.names.get(told["member"], told["client"])
+            check(told["client"] == known, f"{told['member']} is {known}'s: {where}")
         right = [told for told in named if told == (cause, name)]
         check(len(right) == 1, f"it is told {len(right)} times: {where}")
         others = {told["kind"] for told in causes} - {cause}

@@ -80,7 +80,7 @@ pub struct GroupCause {
     pub text: String,
     /// The member it was about.
     pub member_id: Option<String>,
-    /// What that member's client calls itself.
+    /// What that member's client calls itself, also where it has left.
     pub client_id: Option<String>,
 }
 
@@ -93,6 +93,10 @@ pub struct GroupMove {
     pub from: Option<String>,
     /// Who has them, if anybody.
     pub to: Option<String>,
+    /// What the client of the former calls itself, as far as it is known.
+    pub from_client: Option<String>,
+    /// What the client of the latter calls itself, as far as it is known.
+    pub to_client: Option<String>,
 }
 
 /// A member that had nothing to read for a while.
@@ -180,5 +184,7 @@ fn moved(row: GroupEventMove) -> GroupMove {
         partitions: partitions.collect(),
         from: row.from_member.map(|text| text.to_string()),
         to: row.to_member.map(|text| text.to_string()),
+        from_client: row.from_client.map(|text| text.to_string()),
+        to_client: row.to_client.map(|text| text.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     Group, GroupConfig, GroupRecord, Groups, Name, Reply, RequestId, TopicTable, WriteId,
     classic::{ClassicGroup, ClassicState},
     group::ConsumerGroup,
-    history::{Notebook, Place, Shares},
+    history::{Notebook, Place, Shares, brief},
     live::Live,
     patterns::Patterns,
 };
@@ -116,11 +116,42 @@ impl Desk<'_> {
     pub(crate) fn note(&mut self, kind: CauseKind, member: Option<&Name>, reason: Option<Name>) {
         if self.live.notebook.is_none() {
             self.live.notebook = Some(Notebook::new(self.now, self.shares()));
+            self.note_clients();
         }
         let now = self.now;
+        let client = member.and_then(|member| self.client_of(member));
         if let Some(notebook) = &mut self.live.notebook {
+            if let (Some(member), Some(client)) = (member, client) {
+                notebook.client(member, &client);
+            }
             notebook.cause(now, kind, member.cloned(), reason);
         }
+    }
+
+    /// What a member's client calls itself, while it is there.
+    fn client_of(&self, member: &Name) -> Option<Name> {
+        if let Some(classic) = &self.live.classic {
+            return Some(classic.members.get(member)?.client.id.clone());
+        }
+        let member = self.consumer()?.members.get(member)?;
+        Some(member.meta.client_id.clone())
+    }
+
+    /// Notes who is there: whoever leaves takes the name of its client along.
+    fn note_clients(&mut self) {
+        let Some(mut notebook) = self.live.notebook.take() else {
+            return;
+        };
+        if let Some(classic) = &self.live.classic {
+            for (id, member) in &classic.members {
+                notebook.client(id, &member.client.id);
+            }
+        } else if let Some(consumer) = self.consumer() {
+            for (id, member) in &consumer.members {
+                notebook.client(id, &member.meta.client_id);
+            }
+        }
+        self.live.notebook = Some(notebook);
     }
 
     /// The members that the history knows of: nothing if it does not name them all.
@@ -132,8 +163,8 @@ impl Desk<'_> {
         all.then(|| last.members_after.iter().cloned().collect())
     }
 
-    /// Notes that the coordinator came up anew. A rebalance that was under way was not written
-    /// down: this one begins with the members that the last one ended with.
+    /// Notes that the coordinator came up anew. Of a rebalance that was under way the causes were
+    /// written down: it goes on, with the members that the last one ended with.
     pub(crate) fn note_restored(&mut self) {
         let mut before = self.shares();
         let told = self.members_told();
@@ -147,10 +178,42 @@ impl Desk<'_> {
         for member in told {
             before.entry(member).or_default();
         }
-        self.live.notebook = Some(Notebook::new(self.now, before));
+        let group = self.group();
+        let open = group.map_or(&[][..], |group| &group.open);
+        let mut notebook = Notebook::resumed(self.now, before, open);
+        let last = group.and_then(|group| group.history.last_key_value());
+        for (member, client) in last.iter().flat_map(|(_, event)| &event.clients) {
+            notebook.client(member, client);
+        }
+        let untold = joined.iter().filter(|member| !notebook.names(member));
+        let untold: Vec<Name> = untold.cloned().collect();
+        self.live.notebook = Some(notebook);
+        self.note_clients();
         self.note(CauseKind::CoordinatorMoved, None, None);
-        for member in &joined {
+        for member in &untold {
             self.note(CauseKind::Joined, Some(member), None);
+        }
+    }
+
+    /// Writes down what a consumer group has acted upon while its rebalance is not over; a classic
+    /// one has written nothing yet, and its members will do it all again.
+    fn write_causes(&mut self) {
+        let Some(group) = self.group().filter(|group| group.consumer().is_some()) else {
+            return;
+        };
+        let known = group.open.len();
+        let news = self.live.notebook.iter();
+        let news: Vec<_> = news.flat_map(|book| book.causes_from(known)).collect();
+        for (index, mut cause) in (known..).zip(news) {
+            if let (Some(member), None) = (&cause.cause.member, &cause.client) {
+                // Who joined is there now.
+                cause.client = self.client_of(member).map(|client| brief(&client));
+            }
+            self.write(GroupRecord::Cause {
+                group: self.id.clone(),
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                cause,
+            });
         }
     }
 
@@ -182,7 +245,12 @@ impl Desk<'_> {
             }
             (None, None) => Some(0),
         };
-        let Some(epoch) = epoch else { return };
+        let Some(epoch) = epoch else {
+            self.write_causes();
+            return;
+        };
+        // Who joined is there now.
+        self.note_clients();
         let Some(notebook) = self.live.notebook.take() else {
             return;
         };

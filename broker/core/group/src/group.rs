@@ -2,7 +2,7 @@
 //! requests that wait are not here.
 
 use crate::{
-    Assignment, HistoryEvent, Name,
+    Assignment, HistoryEvent, Name, OpenCause,
     history::Shares,
     limits::SUBSCRIPTIONS_BYTES_MAX,
     record::{ClassicMeta, CommittedOffset, ConsumerMeta, Current, MemberMeta, MemberState},
@@ -22,6 +22,8 @@ pub struct Group {
     pub offsets: BTreeMap<Name, BTreeMap<PartitionIndex, CommittedOffset>>,
     /// Its rebalances, by sequence; the oldest go.
     pub history: BTreeMap<u64, HistoryEvent>,
+    /// The causes of the rebalance that is under way, as far as they are written down.
+    pub open: Vec<OpenCause>,
 }
 
 /// How a group is run.

@@ -128,7 +128,8 @@ impl Groups {
             | GroupRecord::Target { group, .. }
             | GroupRecord::TargetEpoch { group, .. }
             | GroupRecord::Current { group, .. }
-            | GroupRecord::History { group, .. } => {
+            | GroupRecord::History { group, .. }
+            | GroupRecord::Cause { group, .. } => {
                 let entry = self.groups.entry(group.clone()).or_default();
                 if let GroupRecord::History { event, .. } = record {
                     self.last_event = event.number.max(self.last_event);
@@ -167,7 +168,7 @@ impl Groups {
     pub fn records_count(&self) -> u64 {
         let count = self.groups.values().map(|group| {
             let members = group.consumer().map_or(0, |group| group.members.len() * 3);
-            group.offsets_count() + group.history.len() + members + 2
+            group.offsets_count() + group.history.len() + group.open.len() + members + 2
         });
         u64::try_from(count.sum::<usize>()).unwrap_or(u64::MAX)
     }
@@ -241,6 +242,7 @@ impl Groups {
 /// Puts an event into its group's history; gives back what goes for it: what it replaces, and the
 /// oldest where there are too many.
 fn keep(group: &mut Group, event: &HistoryEvent) -> Vec<HistoryEvent> {
+    group.open.clear();
     let replaced = group.history.insert(event.sequence, event.clone());
     let is_full = group.history.len() > HISTORY_EVENTS_MAX;
     let oldest = is_full.then(|| group.history.pop_first()).flatten();
@@ -289,6 +291,16 @@ fn apply_to(group: &mut Group, record: &GroupRecord) {
         GroupRecord::Consumer { .. } if matches!(group.kind, Kind::Consumer(_)) => {
             group.kind = Kind::Simple;
         }
+        GroupRecord::Cause { index, cause, .. } => {
+            let index = usize::try_from(*index).unwrap_or(usize::MAX);
+            let count = group.open.len();
+            if let Some(known) = group.open.get_mut(index) {
+                *known = cause.clone();
+            } else if index == count {
+                group.open.push(cause.clone());
+            }
+            // Else behind the beginning of a snapshot, which tells all of them later.
+        }
         record => {
             if let Kind::Consumer(consumer) = &mut group.kind {
                 apply_to_consumer(consumer, record);
@@ -335,6 +347,13 @@ fn group_records(id: &Name, group: &Group) -> Vec<GroupRecord> {
         records.push(GroupRecord::History {
             group: name(),
             event: event.clone(),
+        });
+    }
+    for (index, cause) in (0..).zip(&group.open) {
+        records.push(GroupRecord::Cause {
+            group: name(),
+            index,
+            cause: cause.clone(),
         });
     }
     records

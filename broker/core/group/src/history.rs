@@ -2,14 +2,16 @@
 //! members, moved partitions, duration, and how long each member stood still.
 //!
 //! Here are the events and the notebook in which a rebalance is followed while it lasts. The
-//! notebook is volatile: a rebalance that a crash cuts short is told by the one that follows it,
-//! whose cause is that the coordinator moved.
+//! notebook is volatile, but the causes that a consumer group has acted upon are written down: a
+//! rebalance that a crash cuts short goes on with them, and the coordinator's move is one more. What
+//! changed hands and who stood still before the crash is told by nobody.
+//! Clients' names are kept with the events, since members are forgotten when they leave.
 
 use crate::{
     Assignment, Name, TopicTable,
     limits::{
-        HISTORY_CAUSES_MAX, HISTORY_EVENT_BYTES_MAX, HISTORY_MEMBERS_MAX, HISTORY_MOVES_MAX,
-        HISTORY_REASON_BYTES_MAX,
+        HISTORY_CAUSES_MAX, HISTORY_CLIENT_BYTES_MAX, HISTORY_EVENT_BYTES_MAX, HISTORY_MEMBERS_MAX,
+        HISTORY_MOVES_MAX, HISTORY_REASON_BYTES_MAX,
     },
 };
 use alloc::{
@@ -54,9 +56,19 @@ pub struct HistoryEvent {
     /// How long each member had nothing to read though it was to get something, in ms; members
     /// that never stopped are not named.
     pub still_ms: Vec<(Name, u64)>,
+    /// What the clients of members call themselves: of those of the causes, then of those who stood
+    /// still, then of those in moves; perhaps not of all.
+    pub clients: Vec<(Name, Name)>,
 }
 
 impl HistoryEvent {
+    /// What a member's client calls itself, as far as it is kept.
+    #[must_use]
+    pub fn client(&self, member: &str) -> Option<&Name> {
+        let known = self.clients.iter().find(|(known, _)| **known == *member);
+        known.map(|(_, client)| client)
+    }
+
     /// How many bytes its causes, moves and members are, about, and a little for itself.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -65,7 +77,9 @@ impl HistoryEvent {
         let still = self.still_ms.iter().map(|(member, _)| named_bytes(member));
         let before = self.members_before.iter().map(named_bytes);
         let after = self.members_after.iter().map(named_bytes);
+        let clients = self.clients.iter().map(client_bytes);
         let names = causes.chain(moved).chain(still).chain(before).chain(after);
+        let names = names.chain(clients);
         ROW_BYTES + names.sum::<usize>()
     }
 }
@@ -75,6 +89,10 @@ const ROW_BYTES: usize = 32;
 
 fn named_bytes(member: &Name) -> usize {
     ROW_BYTES + member.len()
+}
+
+fn client_bytes((member, client): &(Name, Name)) -> usize {
+    named_bytes(member) + client.len()
 }
 
 impl Cause {
@@ -123,6 +141,21 @@ pub struct Cause {
     pub reason: Option<Name>,
 }
 
+/// A cause of a rebalance that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCause {
+    /// The cause.
+    pub cause: Cause,
+    /// What the client of its member calls itself.
+    pub client: Option<Name>,
+}
+
+impl OpenCause {
+    pub(crate) fn bytes(&self) -> usize {
+        self.cause.bytes() + self.client.as_ref().map_or(0, |client| client.len())
+    }
+}
+
 /// A partition that changed hands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
@@ -157,6 +190,7 @@ pub(crate) struct Notebook {
     /// Who stands still, since when.
     still_since: BTreeMap<Name, Tick>,
     still_ms: BTreeMap<Name, u64>,
+    clients: BTreeMap<Name, Name>,
 }
 
 impl Notebook {
@@ -169,7 +203,53 @@ impl Notebook {
             before,
             still_since: BTreeMap::new(),
             still_ms: BTreeMap::new(),
+            clients: BTreeMap::new(),
         }
+    }
+
+    /// Goes on with what a coordinator before had written down.
+    pub(crate) fn resumed(now: Now, before: Shares, open: &[OpenCause]) -> Self {
+        let mut notebook = Self::new(now, before);
+        if let Some(first) = open.first() {
+            // The tick of another process means nothing here.
+            let wall = first.cause.at;
+            let ago = now.wall.0.saturating_sub(wall.0);
+            let tick = now.tick.0.saturating_sub(u64::try_from(ago).unwrap_or(0));
+            notebook.began = Now {
+                tick: Tick(tick),
+                wall,
+            };
+        }
+        for open in open {
+            if let (Some(member), Some(client)) = (&open.cause.member, &open.client) {
+                notebook.client(member, client);
+            }
+            notebook.causes.push(open.cause.clone());
+        }
+        notebook
+    }
+
+    /// What a member's client calls itself.
+    pub(crate) fn client(&mut self, member: &Name, client: &Name) {
+        let entry = self.clients.entry(member.clone());
+        entry.or_insert_with(|| brief(client));
+    }
+
+    /// Whether a cause is of this member.
+    pub(crate) fn names(&self, member: &Name) -> bool {
+        let mut causes = self.causes.iter();
+        causes.any(|cause| cause.member.as_ref() == Some(member))
+    }
+
+    /// The causes from a place on, to be written down.
+    pub(crate) fn causes_from(&self, first: usize) -> impl Iterator<Item = OpenCause> {
+        self.causes.iter().skip(first).map(|cause| {
+            let client = cause.member.as_ref().and_then(|m| self.clients.get(m));
+            OpenCause {
+                cause: cause.clone(),
+                client: client.cloned(),
+            }
+        })
     }
 
     /// Another cause.
@@ -188,7 +268,7 @@ impl Notebook {
             at: now.wall,
             kind,
             member,
-            reason: reason.map(|reason| cut(&reason)),
+            reason: reason.map(|reason| cut(&reason, HISTORY_REASON_BYTES_MAX)),
         });
     }
 
@@ -240,6 +320,10 @@ impl Notebook {
         let causes = room.take(self.causes, Cause::bytes);
         room.bytes += HISTORY_EVENT_BYTES_MAX / 2;
         let causes_left_off = count(causes_count - causes.len());
+        let moved = room.take(moved, Moved::bytes);
+        let still_ms = room.take(still, |(member, _)| named_bytes(member));
+        let clients = named_clients(&self.clients, &causes, &still_ms, &moved);
+        let clients = room.take(clients, client_bytes);
         HistoryEvent {
             sequence: place.sequence,
             number: place.number,
@@ -249,9 +333,10 @@ impl Notebook {
             epoch,
             causes,
             causes_left_off: self.causes_left_off.saturating_add(causes_left_off),
-            moved: room.take(moved, Moved::bytes),
+            moved,
             moved_count,
-            still_ms: room.take(still, |(member, _)| named_bytes(member)),
+            still_ms,
+            clients,
             members_before: room.take(named(&self.before), named_bytes),
             members_before_count: count(self.before.len()),
             members_after: room.take(named(after), named_bytes),
@@ -268,13 +353,41 @@ fn named(shares: &Shares) -> Vec<Name> {
     shares.keys().take(HISTORY_MEMBERS_MAX).cloned().collect()
 }
 
-/// The beginning of a client's reason.
-fn cut(reason: &Name) -> Name {
-    let mut end = reason.len().min(HISTORY_REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
+/// The clients of those who are named, in that order and once.
+fn named_clients(
+    clients: &BTreeMap<Name, Name>,
+    causes: &[Cause],
+    still: &[(Name, u64)],
+    moved: &[Moved],
+) -> Vec<(Name, Name)> {
+    let causes = causes.iter().filter_map(|cause| cause.member.as_ref());
+    let still = still.iter().map(|(member, _)| member);
+    let moved = moved
+        .iter()
+        .flat_map(|moved| moved.from.iter().chain(&moved.to));
+    let mut seen = BTreeSet::new();
+    let named = causes.chain(still).chain(moved);
+    named
+        .filter(|member| seen.insert(*member))
+        .filter_map(|member| Some((member.clone(), clients.get(member)?.clone())))
+        .collect()
+}
+
+/// The beginning of a client's name.
+pub(crate) fn brief(client: &Name) -> Name {
+    cut(client, HISTORY_CLIENT_BYTES_MAX)
+}
+
+/// The beginning of a client's words.
+fn cut(words: &Name, bytes_max: usize) -> Name {
+    if words.len() <= bytes_max {
+        return words.clone();
+    }
+    let mut end = bytes_max;
+    while !words.is_char_boundary(end) {
         end -= 1;
     }
-    Name::from(&reason[..end])
+    Name::from(&words[..end])
 }
 
 fn owners(shares: &Shares) -> BTreeMap<(TopicId, PartitionIndex), &Name> {

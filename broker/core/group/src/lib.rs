@@ -50,7 +50,7 @@ pub use event::{GroupEffect, GroupEvent, RequestId, WriteId};
 pub use events::EventPlace;
 pub use group::{Group, Kind};
 pub use groups::Groups;
-pub use history::{Cause, HistoryEvent, Moved};
+pub use history::{Cause, HistoryEvent, Moved, OpenCause};
 pub use record::GroupRecord;
 pub use reply::Reply;
 pub use request::Request;

@@ -48,6 +48,9 @@ pub const HISTORY_EVENT_BYTES_MAX: usize = 256 * 1024;
 /// The longest reason a client may leave in the history, in bytes; the rest is cut off.
 pub const HISTORY_REASON_BYTES_MAX: usize = 256;
 
+/// How much of the name that a member's client has is kept in the history, in bytes.
+pub const HISTORY_CLIENT_BYTES_MAX: usize = 256;
+
 /// The most offsets that one step lets expire; the rest follow at the next step.
 pub const EXPIRE_OFFSETS_PER_STEP_MAX: usize = 10_000;
 

@@ -3,7 +3,7 @@
 //! A record states a fact (the state after the change) under a key, so that applying it needs no
 //! rule and cannot fail, and a fact may be stated again at any time: that is what a snapshot is.
 
-use crate::{Assignment, HistoryEvent, Name};
+use crate::{Assignment, HistoryEvent, Name, OpenCause};
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use weir_types::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
@@ -77,6 +77,16 @@ pub enum GroupRecord {
         /// What happened.
         event: HistoryEvent,
     },
+    /// A cause of the rebalance that is under way in a consumer group; the rebalance's own record
+    /// takes its place.
+    Cause {
+        /// The group.
+        group: Name,
+        /// Its place among the causes, from 0.
+        index: u32,
+        /// The cause.
+        cause: OpenCause,
+    },
     /// The group and all it had are gone.
     Deleted {
         /// The group.
@@ -110,6 +120,7 @@ impl GroupRecord {
             | Self::TargetEpoch { group, .. }
             | Self::Current { group, .. }
             | Self::History { group, .. }
+            | Self::Cause { group, .. }
             | Self::Deleted { group } => Some(group),
             Self::SnapshotBegin { .. } | Self::SnapshotEnd { .. } => None,
         }
@@ -233,6 +244,7 @@ impl GroupRecord {
                     assigned(&value.assigned) + assigned(&value.revoking)
                 }
                 Self::History { event, .. } => event.bytes(),
+                Self::Cause { cause, .. } => cause.bytes(),
                 Self::Consumer { .. }
                 | Self::TargetEpoch { .. }
                 | Self::Deleted { .. }

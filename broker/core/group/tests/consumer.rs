@@ -561,7 +561,7 @@ fn a_rebalance_that_a_restart_cuts_short_begins_with_the_members_of_the_last_one
              t-1: - -> a
              t-2: - -> a
              t-3: - -> a
-          #2 at 3000 for 0 ms, epoch 2: 3000 CoordinatorMoved, 3000 Joined b
+          #2 at 2000 for 1000 ms, epoch 2: 2000 Joined b, 3000 CoordinatorMoved
              [a] -> [a b]
              t-2: a -> b
              t-3: a -> b

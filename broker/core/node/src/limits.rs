@@ -82,9 +82,6 @@ pub const HISTORY_EVENTS_MAX: usize = 1_000;
 /// about; one event is told however large it is.
 pub const HISTORY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How much of the name that a member's client has is told with an event, in bytes.
-pub const HISTORY_CLIENT_BYTES_MAX: usize = 256;
-
 /// The most groups that a request about the history of groups may name.
 pub const HISTORY_GROUPS_MAX: usize = 1_000;
 

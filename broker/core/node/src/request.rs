@@ -290,8 +290,6 @@ pub struct ToldEvent {
     pub group: weir_group::Name,
     /// What happened.
     pub event: weir_group::HistoryEvent,
-    /// What the clients of the members that it names call themselves, of those still there.
-    pub clients: Vec<(weir_group::Name, weir_group::Name)>,
     /// How many events before it a watch has missed.
     pub missed: u64,
 }

@@ -234,12 +234,18 @@ impl Steward {
     }
 }
 
-/// An event in the oracle's words. What its members' clients were is left out: they may be gone.
+/// An event in the oracle's words.
 fn told(event: &GroupEvent) -> Told {
-    let causes: Vec<(i8, Option<&str>)> = event
+    let causes: Vec<(i8, Option<&str>, Option<&str>)> = event
         .causes
         .iter()
-        .map(|cause| (cause.cause, cause.member_id.as_deref()))
+        .map(|cause| {
+            (
+                cause.cause,
+                cause.member_id.as_deref(),
+                cause.client_id.as_deref(),
+            )
+        })
         .collect();
     Told {
         sequence: event.sequence,

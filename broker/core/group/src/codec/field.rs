@@ -4,7 +4,7 @@
 use super::DecodeError;
 use crate::{
     Name,
-    history::{Cause, HistoryEvent, Moved},
+    history::{Cause, HistoryEvent, Moved, OpenCause},
     record::{
         ClassicMemberMeta, ClassicMeta, ClassicSide, CommittedOffset, ConsumerMeta, Current,
         MemberMeta, MemberState,
@@ -165,10 +165,12 @@ structs! {
     ClassicSide { session_timeout_ms, protocols }
     Current { epoch, previous_epoch, state, assigned, revoking }
     Cause { at, kind, member, reason }
+    OpenCause { cause, client }
     Moved { topic, partition, from, to }
     HistoryEvent {
         sequence, number, previous, at, duration_ms, epoch, causes, causes_left_off, members_before,
         members_before_count, members_after, members_after_count, moved, moved_count, still_ms,
+        clients,
     }
 }
 

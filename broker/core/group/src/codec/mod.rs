@@ -7,14 +7,17 @@
 
 mod field;
 
-use crate::{GroupRecord, Name, limits::RECORD_BYTES_MAX};
+use crate::{GroupRecord, HistoryEvent, Name, limits::RECORD_BYTES_MAX};
 use alloc::vec::Vec;
 use field::{Field, Reader};
 use thiserror::Error;
 use weir_types::PartitionIndex;
 
-/// The version of every form so far; a record of another version is refused.
+/// The version of every form but those below; a record of a version that is not known is refused.
 const VERSION: u8 = 0;
+
+/// The version of a rebalance's value; in version 0 the names of clients at its end were missing.
+const HISTORY_VERSION: u8 = 1;
 
 mod kind {
     pub(super) const OFFSET: u8 = 1;
@@ -28,6 +31,7 @@ mod kind {
     pub(super) const GROUP: u8 = 9;
     pub(super) const SNAPSHOT_BEGIN: u8 = 10;
     pub(super) const SNAPSHOT_END: u8 = 11;
+    pub(super) const CAUSE: u8 = 12;
 }
 
 /// Why bytes are no record.
@@ -124,7 +128,16 @@ fn put(record: &GroupRecord) -> (Vec<u8>, Option<Vec<u8>>) {
         GroupRecord::History { group, event } => {
             let mut key = head(kind::HISTORY, group);
             event.sequence.put(&mut key);
-            (key, Some(body(event)))
+            (key, Some(body_of(HISTORY_VERSION, event)))
+        }
+        GroupRecord::Cause {
+            group,
+            index,
+            cause,
+        } => {
+            let mut key = head(kind::CAUSE, group);
+            index.put(&mut key);
+            (key, Some(body(cause)))
         }
         GroupRecord::Deleted { group } => (head(kind::GROUP, group), None),
         GroupRecord::SnapshotBegin { id, events } => {
@@ -151,7 +164,11 @@ fn member_head(kind: u8, group: &Name, member: &Name) -> Vec<u8> {
 }
 
 fn body(value: &impl Field) -> Vec<u8> {
-    let mut out = Vec::from([VERSION]);
+    body_of(VERSION, value)
+}
+
+fn body_of(version: u8, value: &impl Field) -> Vec<u8> {
+    let mut out = Vec::from([version]);
     value.put(&mut out);
     out
 }
@@ -215,12 +232,17 @@ fn decode_kind(key: &mut Reader<'_>, value: Option<&[u8]>) -> Result<GroupRecord
         kind::HISTORY => {
             let group = key.get()?;
             let sequence: u64 = key.get()?;
-            let event: crate::HistoryEvent = required(kind, value)?;
+            let event = history(kind, value)?;
             if event.sequence != sequence {
                 return Err(key.bad("sequence"));
             }
             GroupRecord::History { group, event }
         }
+        kind::CAUSE => GroupRecord::Cause {
+            group: key.get()?,
+            index: key.get()?,
+            cause: required(kind, value)?,
+        },
         kind::GROUP if value.is_none() => GroupRecord::Deleted { group: key.get()? },
         kind::SNAPSHOT_BEGIN => {
             let Mark { id, events } = required(kind, value)?;
@@ -261,21 +283,38 @@ fn optional<T: Field>(kind: u8, value: Option<&[u8]>) -> Result<Option<T>, Decod
 }
 
 fn required<T: Field>(kind: u8, value: Option<&[u8]>) -> Result<T, DecodeError> {
+    match versioned(kind, value)? {
+        (VERSION, rest) => whole(kind, rest),
+        (version, _) => Err(DecodeError::Unknown { kind, version }),
+    }
+}
+
+fn history(kind: u8, value: Option<&[u8]>) -> Result<HistoryEvent, DecodeError> {
+    match versioned(kind, value)? {
+        (HISTORY_VERSION, rest) => whole(kind, rest),
+        (VERSION, rest) => {
+            // The names of clients come last: there are none.
+            let mut bytes = rest.to_vec();
+            0_u32.put(&mut bytes);
+            whole(kind, &bytes)
+        }
+        (version, _) => Err(DecodeError::Unknown { kind, version }),
+    }
+}
+
+/// The version of a value's form, and its fields.
+fn versioned(kind: u8, value: Option<&[u8]>) -> Result<(u8, &[u8]), DecodeError> {
     let Some(value) = value else {
         return Err(DecodeError::Field {
             kind,
             what: "value: it has none",
         });
     };
-    let Some((version, rest)) = value.split_first() else {
-        return Err(DecodeError::Truncated { kind });
-    };
-    if *version != VERSION {
-        return Err(DecodeError::Unknown {
-            kind,
-            version: *version,
-        });
-    }
+    let (version, rest) = value.split_first().ok_or(DecodeError::Truncated { kind })?;
+    Ok((*version, rest))
+}
+
+fn whole<T: Field>(kind: u8, rest: &[u8]) -> Result<T, DecodeError> {
     let mut reader = Reader::new(kind, rest);
     let decoded = reader.get()?;
     reader.end("value")?;

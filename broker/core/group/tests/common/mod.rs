@@ -400,7 +400,7 @@ impl World {
             member_id: if first { "".into() } else { id.into() },
             new_member_id: id.into(),
             instance_id: line.option("instance").map(Name::from),
-            client: client(name),
+            client: client(line.option("client").unwrap_or(name)),
             session_timeout_ms: line.number("session").unwrap_or(10_000) as i32,
             rebalance_timeout_ms: line.number("rebalance").unwrap_or(60_000) as i32,
             protocol_type: line.option("type").unwrap_or("consumer").into(),
@@ -433,7 +433,7 @@ fn heartbeat(group: Name, member: Name, line: &Line<'_>) -> ConsumerHeartbeat {
     ConsumerHeartbeat {
         group,
         new_member_id: member.clone(),
-        client: client(&member),
+        client: client(line.option("client").unwrap_or(&member)),
         member_id: member,
         member_epoch,
         instance_id: line.option("instance").map(Name::from),

@@ -156,7 +156,14 @@ pub(crate) fn history(world: &mut World, id: &str) {
                     .as_deref()
                     .map(|r| format!(" ({r})"))
                     .unwrap_or_default();
-                format!("{} {:?} {who}{why}", cause.at.0 - WALL, cause.kind)
+                let client = cause.member.as_deref().and_then(|who| event.client(who));
+                // A client of a test is called as its member, unless a test is about that.
+                let client = client.map_or("?", |client| client);
+                let client = match cause.member.as_deref() {
+                    Some(who) if who != client => format!(" of {client}"),
+                    _ => String::new(),
+                };
+                format!("{} {:?} {who}{client}{why}", cause.at.0 - WALL, cause.kind)
                     .trim_end()
                     .to_owned()
             })

@@ -76,7 +76,8 @@ messages! {
         text: Text;
         /// The member it was about, if it was about one.
         member_id: Option<Text>, null(0..);
-        /// What that member's client calls itself.
+        /// What that member's client calls itself, also where it has left; null where that is not
+        /// known.
         client_id: Option<Text>, null(0..);
     }
 
@@ -90,13 +91,17 @@ messages! {
         from_member: Option<Text>, null(0..);
         /// The member that has them now; null where none has.
         to_member: Option<Text>, null(0..);
+        /// What the former's client calls itself; null where that is not known.
+        from_client: Option<Text>, null(0..);
+        /// What the latter's client calls itself; null where that is not known.
+        to_client: Option<Text>, null(0..);
     }
 
     /// One member that stood still.
     part GroupEventStill {
         /// Its id.
         member_id: Text;
-        /// What its client calls itself.
+        /// What its client calls itself; empty where that is not known.
         client_id: Text;
         /// How long it had nothing to read, in milliseconds.
         still_ms: i64;

@@ -204,11 +204,8 @@ fn count(value: u32) -> i32 {
 
 /// An event in the wire's words.
 pub(super) fn event(told: ToldEvent) -> GroupEvent {
-    let client = |member: &Name| {
-        let known = told.clients.iter().find(|(id, _)| id == member);
-        known.map(|(_, client)| text(client))
-    };
     let event = &told.event;
+    let client = |member: &Name| event.client(member).map(text);
     let causes = u32::try_from(event.causes.len()).unwrap_or(u32::MAX);
     let mut still: Vec<GroupEventStill> = event
         .still_ms
@@ -253,12 +250,15 @@ fn moves(told: &ToldEvent) -> Vec<GroupEventMove> {
         let way = (&moved.topic, moved.from.as_ref(), moved.to.as_ref());
         ways.entry(way).or_default().push(moved.partition);
     }
+    let client = |member: &Name| told.event.client(member).map(text);
     let ways = ways.into_iter();
     ways.map(|((topic, from, to), partitions)| GroupEventMove {
         topic: text(topic),
         partitions,
         from_member: maybe_text(from),
         to_member: maybe_text(to),
+        from_client: from.and_then(client),
+        to_client: to.and_then(client),
     })
     .collect()
 }

@@ -4,18 +4,15 @@
 use super::{super::Node, watch::groups_of};
 use crate::{
     event::{Effect, RequestId},
-    limits::{GROUP_WRITE_MS_MAX, HISTORY_BYTES_MAX, HISTORY_CLIENT_BYTES_MAX, HISTORY_EVENTS_MAX},
+    limits::{GROUP_WRITE_MS_MAX, HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX},
     request::{Answer, HistoryAsk, HistoryPart, HistoryTold, ToldEvent},
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::vec::Vec;
 use core::{
     cmp::Ordering,
     ops::{Bound, RangeBounds},
 };
-use weir_group::{EventPlace, Group, Groups, HistoryEvent, Kind, Name};
+use weir_group::{EventPlace, Groups, HistoryEvent, Name};
 use weir_types::{Now, TimestampMs};
 
 impl Node {
@@ -45,7 +42,6 @@ impl Node {
             conditions.extend(written.map(|when| (when, index)));
         }
         rows.sort_by(|(_, one), (_, other)| order(ask, one, other));
-        let mut clients = Clients::default();
         let mut bytes = 0;
         for (index, row) in rows.into_iter().take(most) {
             // One more than fits is told, so that whoever joins the answers sees that there is
@@ -55,8 +51,11 @@ impl Node {
             }
             bytes += row.event.bytes();
             if let Some(Ok(told)) = results.get_mut(index) {
-                told.events
-                    .push(clients.told(row.name, row.group, row.event));
+                told.events.push(ToldEvent {
+                    group: row.name.clone(),
+                    event: row.event.clone(),
+                    missed: 0,
+                });
             }
         }
         let deadline = Some(now.tick + GROUP_WRITE_MS_MAX);
@@ -68,7 +67,6 @@ impl Node {
 #[derive(Clone, Copy)]
 struct Row<'a> {
     name: &'a Name,
-    group: &'a Group,
     event: &'a HistoryEvent,
 }
 
@@ -98,8 +96,7 @@ fn first<'a>(
     let is_known = |event: &HistoryEvent| part.until.is_none_or(|until| event.number <= until);
     let Some(named) = &part.groups else {
         let row = |(name, event): (&'a Name, &'a HistoryEvent)| {
-            let group = groups.get(name)?;
-            is_known(event).then_some(Row { name, group, event })
+            is_known(event).then_some(Row { name, event })
         };
         let events = groups.events_by_time(span.0, span.1).filter_map(row);
         return if ask.newest_first {
@@ -119,7 +116,7 @@ fn first<'a>(
         };
         let events = group.history.values();
         let events = events.filter(|event| within(name, event));
-        rows.extend(events.map(|event| Row { name, group, event }));
+        rows.extend(events.map(|event| Row { name, event }));
     }
     if rows.len() > most {
         rows.select_nth_unstable_by(most - 1, |one, other| order(ask, one, other));
@@ -142,66 +139,4 @@ fn span(ask: &HistoryAsk) -> (Bound<EventPlace>, Bound<EventPlace>) {
         }
     }
     (from, below.map_or(Bound::Unbounded, Bound::Excluded))
-}
-
-/// What the clients of members call themselves, as far as they are there.
-#[derive(Default)]
-pub(super) struct Clients<'a> {
-    /// Of the members of classic groups, which lie in no order.
-    classic: BTreeMap<&'a Name, BTreeMap<&'a Name, &'a Name>>,
-}
-
-impl<'a> Clients<'a> {
-    /// An event with the names of its members' clients.
-    pub(super) fn told(
-        &mut self,
-        name: &'a Name,
-        group: &'a Group,
-        event: &HistoryEvent,
-    ) -> ToldEvent {
-        let causes = event
-            .causes
-            .iter()
-            .filter_map(|cause| cause.member.as_ref());
-        let still = event.still_ms.iter().map(|(member, _)| member);
-        let members: BTreeSet<&Name> = causes.chain(still).collect();
-        let mut clients = Vec::new();
-        for member in members {
-            let client = self.client(name, group, member);
-            clients.extend(client.map(|client| (member.clone(), brief(client))));
-        }
-        ToldEvent {
-            group: name.clone(),
-            event: event.clone(),
-            missed: 0,
-            clients,
-        }
-    }
-
-    fn client(&mut self, name: &'a Name, group: &'a Group, member: &Name) -> Option<&'a Name> {
-        match &group.kind {
-            Kind::Simple => None,
-            Kind::Classic(classic) => {
-                let members = self.classic.entry(name).or_insert_with(|| {
-                    let members = classic.members.iter();
-                    members.map(|m| (&m.id, &m.client_id)).collect()
-                });
-                members.get(member).copied()
-            }
-            Kind::Consumer(consumer) => {
-                let found = consumer.members.get(member);
-                found.map(|member| &member.meta.client_id)
-            }
-        }
-    }
-}
-
-/// The beginning of a client's name.
-fn brief(name: &Name) -> Name {
-    if name.len() <= HISTORY_CLIENT_BYTES_MAX {
-        return name.clone();
-    }
-    let ends = name.char_indices().map(|(at, _)| at);
-    let end = ends.take_while(|at| *at <= HISTORY_CLIENT_BYTES_MAX).last();
-    Name::from(&name[..end.unwrap_or(0)])
 }

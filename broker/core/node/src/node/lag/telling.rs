@@ -54,7 +54,7 @@ impl Node {
                 GroupRecord::Offset {
                     topic, partition, ..
                 } => Some((topic.clone(), *partition)),
-                GroupRecord::History { .. } => continue,
+                GroupRecord::History { .. } | GroupRecord::Cause { .. } => continue,
                 _ => None,
             };
             self.note_group(now, key, group, offset);
