@@ -26,6 +26,9 @@ use std::{
 /// The name both sides must agree on over QUIC (ALPN).
 pub(crate) const ALPN: &[u8] = b"weir";
 
+/// The name by which a client says over TCP that it only tries TLS first; brokers' TLS ignores it.
+pub(crate) const ALPN_PROBE: &[u8] = b"weir-probe";
+
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut all = provider::default_provider();
     // AES-128-GCM first: with hardware AES it costs half of ChaCha20.

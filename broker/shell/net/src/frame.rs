@@ -16,6 +16,16 @@ const SIZE_BYTES: usize = 4;
 /// What a record of TLS (an alert, a handshake) shows where a size should be.
 pub(crate) const TLS: &str = "TLS";
 
+/// How long a record of TLS is before its content.
+const TLS_HEAD_BYTES: usize = 5;
+
+/// How our client says, in the extension for protocol names of its first TLS record (RFC 7301), that
+/// it goes on in the clear where TLS is not spoken: the extension's number, three lengths, the name.
+const PROBE: &[u8] = b"\x00\x10\x00\x0d\x00\x0b\x0aweir-probe";
+
+/// How long the rest of a TLS record is awaited.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+
 /// Why no frame can be read.
 #[derive(Debug, Error)]
 pub(crate) enum FrameError {
@@ -25,6 +35,8 @@ pub(crate) enum FrameError {
     Negative { size: i32 },
     #[error("it speaks {what}, not the Kafka protocol")]
     Foreign { what: &'static str },
+    #[error("it looked whether TLS is spoken here and goes on without")]
+    Probe,
     #[error("the stream ended in the middle of a frame: {have} of {wanted} bytes came")]
     Cut { have: usize, wanted: usize },
     #[error("a frame stood still for {seconds} s: {have} of {wanted} bytes came")]
@@ -75,7 +87,12 @@ impl Frames {
                 self.buffer.as_ref()
             };
             if let Some(size) = head.first_chunk::<SIZE_BYTES>() {
-                return self.checked(*size).map(Some);
+                return match self.checked(*size) {
+                    Err(FrameError::Foreign { what: TLS }) if self.is_probe().await => {
+                        Err(FrameError::Probe)
+                    }
+                    checked => checked.map(Some),
+                };
             }
             if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES_IDLE {
                 // A connection that has become quiet keeps nothing of its last burst.
@@ -93,6 +110,35 @@ impl Frames {
                 };
             }
         }
+    }
+
+    /// Whether what came is the first record of a client of ours that tries TLS before it goes on
+    /// without. The record comes at once; for one that does not, nobody waits long.
+    async fn is_probe(&mut self) -> bool {
+        let hello = async {
+            while self.buffer.len() < TLS_HEAD_BYTES {
+                self.gather(TLS_HEAD_BYTES);
+                if self.buffer.len() < TLS_HEAD_BYTES && !self.pull(READ_BYTES_MIN).await? {
+                    break;
+                }
+            }
+            let Some(&[0x16, 3, _, high, low]) = self.buffer.first_chunk::<TLS_HEAD_BYTES>() else {
+                return Ok(false);
+            };
+            let whole = TLS_HEAD_BYTES + usize::from(u16::from_be_bytes([high, low]));
+            if whole > READ_BYTES_IDLE {
+                return Ok(false);
+            }
+            while self.buffer.len() < whole {
+                self.gather(whole);
+                if self.buffer.len() < whole && !self.pull(READ_BYTES_MIN).await? {
+                    break;
+                }
+            }
+            let mut places = self.buffer.windows(PROBE.len());
+            Ok::<_, FrameError>(places.any(|place| place == PROBE))
+        };
+        matches!(timeout(PROBE_WAIT, hello).await, Ok(Ok(true)))
     }
 
     /// Waits for the frame of the size that [`Frames::size`] told.

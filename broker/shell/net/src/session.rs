@@ -303,6 +303,10 @@ fn complain(core: &Core, peer: &Peer, error: &FrameError) {
         FrameError::Foreign { .. } => Rejected::Foreign,
         FrameError::Cut { .. } => Rejected::FrameCut,
         FrameError::Stalled { .. } => Rejected::FrameStalled,
+        FrameError::Probe => {
+            tracing::debug!(remote = %peer.remote, transport = %peer.transport, "{error}");
+            return;
+        }
         // A connection that breaks is no misdeed.
         FrameError::Broken(_) => return,
     };

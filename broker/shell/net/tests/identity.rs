@@ -310,6 +310,17 @@ async fn a_client_without_profile_reaches_loopback_only() {
     let tcp = connect(Some(profile), TransportChoice::Tcp, "localhost", port).await;
     let tcp = tcp.unwrap();
     assert_eq!(tcp.transport(), Transport::Plain);
+    // It tried TLS before, which is no misdeed; who only speaks TLS is told, as ever.
+    let counters = world.server.counters();
+    assert_eq!(counters.rejected_for(Rejected::Foreign), 0);
+    let mut stranger = TcpStream::connect(world.address(Transport::Plain))
+        .await
+        .unwrap();
+    let hello = [&b"\x16\x03\x01\x00\x09"[..], b"a record "].concat();
+    stranger.write_all(&hello).await.unwrap();
+    let mut got = Vec::new();
+    let _ = soon(stranger.read_to_end(&mut got)).await;
+    assert_eq!(counters.rejected_for(Rejected::Foreign), 1);
     let mut further = [tcp.channel().await.unwrap(), tcp.channel().await.unwrap()];
     for channel in &mut further {
         channel.send(frame(b"fine")).await.unwrap();

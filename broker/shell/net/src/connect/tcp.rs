@@ -9,7 +9,7 @@ use super::{
     nobody,
 };
 use crate::{
-    crypto::ClientIdentity,
+    crypto::{ALPN_PROBE, ClientIdentity},
     io::{Inbound, Outbound, tune},
     limits::VERDICT_MS,
     listen::HostPort,
@@ -78,7 +78,7 @@ pub(super) async fn channel(
     tune(&stream);
     let (inbound, outbound) = match (&connector.inner.identity, tls) {
         (Some(identity), true) => {
-            let stream = secure(identity, address, stream).await?;
+            let stream = secure(identity, address, stream, is_loopback(remote.ip())).await?;
             let (read, write) = tokio::io::split(TlsStream::from(stream));
             (Inbound::Tls(read), Outbound::Tls(write))
         }
@@ -105,10 +105,15 @@ async fn secure(
     identity: &ClientIdentity,
     address: &HostPort,
     stream: TcpStream,
+    loopback: bool,
 ) -> Result<client::TlsStream<TcpStream>, ConnectError> {
-    let (config, verdict) = identity
+    let (mut config, verdict) = identity
         .tls(false)
         .map_err(|why| ConnectError::Profile { why })?;
+    if loopback {
+        // A broker that speaks no TLS there need not complain: this client goes on without.
+        config.alpn_protocols = vec![ALPN_PROBE.to_vec()];
+    }
     let name = ServerName::try_from(address.host.clone()).map_err(|error| ConnectError::Name {
         address: address.clone(),
         source: io::Error::other(error),
