@@ -110,6 +110,23 @@ fn records_and_topics_are_deleted_with_consent() {
         .json();
     assert_eq!(cluster["brokers"][0]["id"], 1);
     assert_eq!(cluster["controller"], 1);
+    let folder = &cluster["brokers"][0]["logDirs"][0];
+    let bytes = |name: &str| folder[name].as_i64().unwrap();
+    assert!(
+        bytes("usableBytes") > 0 && bytes("totalBytes") > bytes("usableBytes"),
+        "{folder}"
+    );
+    let table = broker.weir(&["cluster", "describe"]).good().text();
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.split("  ").map(str::trim);
+        cells
+            .filter(|cell| !cell.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = table.lines().skip(1).map(cells).collect();
+    assert_eq!(rows[0][5], "FREE");
+    assert!(rows[1][5].ends_with('B'), "{table}");
 }
 
 #[test]

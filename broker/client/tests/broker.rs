@@ -272,6 +272,8 @@ async fn the_cluster_its_logs_and_producers_are_described() {
         let dirs = admin.describe_log_dirs(id, None).await.expect("told");
         let replica = dirs[0].replicas.iter().find(|r| r.partition == partition);
         assert!(replica.is_some_and(|replica| replica.size_bytes > 0));
+        let (total, usable) = (dirs[0].total_bytes, dirs[0].usable_bytes);
+        assert!(total > usable && usable > Some(0), "{total:?} {usable:?}");
         let mut producers = admin.describe_producers([partition.clone()]).await;
         let active = producers.remove(&partition).expect("told").expect("ok");
         assert_eq!(active[0].last_sequence, Some(9));

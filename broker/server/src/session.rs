@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -287,6 +288,7 @@ pub(crate) fn plan(
         client_id,
         inflate: inflater,
         random: &mut random,
+        volume: &mut || volume(&shared.front.log_dir),
     };
     let plan = front.accept(&mut call, request);
     match no_random {
@@ -294,6 +296,20 @@ pub(crate) fn plan(
         Some(error) => Err(Close::new(format!(
             "the system gives no random numbers: {error}"
         ))),
+    }
+}
+
+/// The disk on which the log lies.
+fn volume(log_dir: &str) -> Option<front::Volume> {
+    match weir_store::volume_bytes(Path::new(log_dir)) {
+        Ok((total_bytes, usable_bytes)) => Some(front::Volume {
+            total_bytes,
+            usable_bytes,
+        }),
+        Err(error) => {
+            tracing::debug!(log_dir, %error, "the system does not tell how large the disk is");
+            None
+        }
     }
 }
 

@@ -507,6 +507,8 @@ fn the_smaller_requests_are_answered() {
         .map(|t| t.partitions.len())
         .sum();
     assert_eq!(sizes, 6);
+    let volume = (dirs.results[0].total_bytes, dirs.results[0].usable_bytes);
+    assert_eq!(volume, (1000, 400));
 }
 
 #[test]

@@ -41,7 +41,7 @@ mod tools;
 pub use cache::{CacheBudget, TailCache};
 pub use catalog::{FORMAT_VERSION, OpenError};
 pub use config::{Mutants, StoreConfig};
-pub use disk::{Crash, Disk, DiskCounts, DiskFile, MemDisk, RealDisk};
+pub use disk::{Crash, Disk, DiskCounts, DiskFile, MemDisk, RealDisk, volume_bytes};
 pub use inline::{InlineStore, StoreCloseError};
 pub use layout::FileRole;
 pub use metalog::{MetaLog, MetaLogContents, MetaLogError};

@@ -130,6 +130,7 @@ impl World {
             client_id: header.client_id.as_deref().unwrap_or_default(),
             inflate: &mut NoCompression,
             random: &mut || sixteen(random),
+            volume: &mut || None,
         };
         match session.front.accept(&mut call, request) {
             Plan::Answer(response) => {

@@ -133,6 +133,17 @@ pub struct Call<'a> {
     pub inflate: &'a mut dyn Inflate,
     /// Random bytes, for topic ids and fetch sessions.
     pub random: &'a mut dyn FnMut() -> [u8; 16],
+    /// The disk on which the log lies, where it can be told; asked only by who wants to know.
+    pub volume: &'a mut dyn FnMut() -> Option<Volume>,
+}
+
+/// How large a disk is (KIP-827).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// All of it, in bytes.
+    pub total_bytes: u64,
+    /// What can still be written, in bytes.
+    pub usable_bytes: u64,
 }
 
 /// A question to one shard.

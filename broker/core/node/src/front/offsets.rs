@@ -2,7 +2,7 @@
 //! by partition and joined again.
 
 use super::{
-    Call, Front, Part, Plan,
+    Call, Front, Part, Plan, Volume,
     join::{Join, Kind, misfit, pairs, refused_offset},
     split::{Place, Split},
 };
@@ -243,7 +243,7 @@ impl Front {
 
     pub(super) fn describe_log_dirs(
         &self,
-        call: &Call<'_>,
+        call: &mut Call<'_>,
         request: DescribeLogDirsRequest,
     ) -> Plan {
         if !call.context.may(Operation::Describe, Resource::Cluster) {
@@ -269,6 +269,7 @@ impl Front {
             .collect();
         let join = LogDirsJoin {
             log_dir: self.config.log_dir.clone(),
+            volume: (call.volume)(),
             wanted,
             sizes: BTreeMap::new(),
             error: ErrorCode::None,
@@ -453,6 +454,7 @@ fn producer_state(info: &ProducerInfo) -> ProducerState {
 #[derive(Debug)]
 pub(super) struct LogDirsJoin {
     log_dir: String,
+    volume: Option<Volume>,
     wanted: Option<BTreeSet<PartitionKey>>,
     sizes: BTreeMap<PartitionKey, u64>,
     error: ErrorCode,
@@ -496,12 +498,13 @@ impl LogDirsJoin {
                 });
             }
         }
+        let bytes = |told: Option<u64>| told.map_or(-1, |b| i64::try_from(b).unwrap_or(i64::MAX));
         let result = DescribeLogDirsResult {
             error_code: self.error,
             log_dir: Text::from(self.log_dir),
             topics,
-            total_bytes: -1,
-            usable_bytes: -1,
+            total_bytes: bytes(self.volume.map(|volume| volume.total_bytes)),
+            usable_bytes: bytes(self.volume.map(|volume| volume.usable_bytes)),
         };
         DescribeLogDirsResponse {
             throttle_time_ms: 0,

@@ -16,7 +16,7 @@ use weir_meta::{
 };
 use weir_node::{
     Answer, Effect, Event, Node, NodeConfig, Notice, RequestId,
-    front::{Call, Context, Finish, Front, FrontConfig, Join, Plan},
+    front::{Call, Context, Finish, Front, FrontConfig, Join, Plan, Volume},
     validate::Inflate,
 };
 use weir_types::{
@@ -213,6 +213,12 @@ impl Broker {
             random: &mut || {
                 *random += 1;
                 u8::try_from(*random).map_or_else(|_| random.to_be_bytes(), |byte| [byte; 16])
+            },
+            volume: &mut || {
+                Some(Volume {
+                    total_bytes: 1000,
+                    usable_bytes: 400,
+                })
             },
         };
         let (parts, join) = match self.front.accept(&mut call, request.into()) {

@@ -11,7 +11,7 @@ mod real;
 mod recycle;
 
 pub use mem::{Crash, DiskCounts, MemDisk};
-pub use real::RealDisk;
+pub use real::{RealDisk, volume_bytes};
 pub(crate) use recycle::Recycler;
 
 use std::{fmt::Debug, io, sync::Arc};

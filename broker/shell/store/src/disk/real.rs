@@ -186,17 +186,34 @@ impl Disk for RealDisk {
         File::open(&self.folder)?.sync_all()
     }
 
-    #[cfg(unix)]
     fn free_bytes(&self) -> io::Result<u64> {
-        let stat = rustix::fs::statvfs(&self.folder)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        match volume_bytes(&self.folder) {
+            Ok((_, usable)) => Ok(usable),
+            // Without a portable way to ask, the disk's own refusal is the limit.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(u64::MAX),
+            Err(error) => Err(error),
+        }
     }
+}
 
-    #[cfg(not(unix))]
-    fn free_bytes(&self) -> io::Result<u64> {
-        // Without a portable way to ask, the disk's own refusal is the limit.
-        Ok(u64::MAX)
-    }
+/// The bytes of the volume on which a folder lies: all of them, and those that can still be written.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::Unsupported`] where there is no way to ask.
+#[cfg(unix)]
+pub fn volume_bytes(folder: &Path) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::statvfs(folder)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok((bytes(stat.f_blocks), bytes(stat.f_bavail)))
+}
+
+/// The bytes of the volume on which a folder lies, which cannot be asked here.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+#[cfg(not(unix))]
+pub fn volume_bytes(_folder: &Path) -> io::Result<(u64, u64)> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[derive(Debug)]
