@@ -44,7 +44,7 @@ pub use topics::{
     CreatedTopic, NewTopic, PartitionDescription, TopicDescription, TopicListing, TopicRef,
 };
 
-pub use watch::{GroupWatch, WatchQuery, WatchedChanges};
+pub use watch::{GroupWatch, WatchLink, WatchQuery, WatchedChanges};
 pub use weir_types::CauseKind as GroupCauseKind;
 
 use crate::{

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        follow::{Answers, Followed},
+        follow::{Answers, Followed, Told},
         shared::Attempts,
     },
     error::AdminError,
@@ -45,6 +45,20 @@ pub struct WatchedChanges {
     pub missed: i64,
     /// Where another watch can go on behind these.
     pub cursor: String,
+    /// That brokers are out of reach, or back, which comes by itself, without changes.
+    pub link: Option<WatchLink>,
+}
+
+/// How a watch is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchLink {
+    /// No broker can be reached; the watch goes on from where it was once one can.
+    Away {
+        /// Why, in words.
+        reason: String,
+    },
+    /// A broker is there again.
+    Back,
 }
 
 /// The rebalances of groups as they happen ([`Admin::watch_groups`]).
@@ -70,6 +84,15 @@ impl GroupWatch {
     pub fn cursor(&self) -> &str {
         &self.cursor
     }
+
+    fn link(&self, link: WatchLink) -> WatchedChanges {
+        WatchedChanges {
+            changes: Vec::new(),
+            missed: 0,
+            cursor: self.cursor.clone(),
+            link: Some(link),
+        }
+    }
 }
 
 impl Stream for GroupWatch {
@@ -78,7 +101,14 @@ impl Stream for GroupWatch {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             let answer = match ready!(Pin::new(&mut self.answers).poll_next(context)) {
-                Some(Ok(answer)) => answer,
+                Some(Ok(Told::Answer(answer))) => answer,
+                Some(Ok(Told::Away(error))) => {
+                    let reason = error.to_string();
+                    return Poll::Ready(Some(Ok(self.link(WatchLink::Away { reason }))));
+                }
+                Some(Ok(Told::Back)) => {
+                    return Poll::Ready(Some(Ok(self.link(WatchLink::Back))));
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             };
@@ -91,6 +121,7 @@ impl Stream for GroupWatch {
                     changes: answer.events.into_iter().map(change).collect(),
                     missed: answer.missed,
                     cursor: self.cursor.clone(),
+                    link: None,
                 })));
             }
         }

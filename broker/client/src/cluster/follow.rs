@@ -39,10 +39,19 @@ pub(crate) trait Followed: RequestBody + Clone + Send + Sync + 'static {
     fn go_on(&mut self, answer: &Self::Response);
 }
 
-/// The answers to one request. An error ends it, but for those that another attempt can mend,
-/// which are not told.
+/// What comes of a request that is followed.
+pub(crate) enum Told<R> {
+    /// A good answer.
+    Answer(R),
+    /// No broker can be reached; it is tried again until one can. Told once.
+    Away(AdminError),
+    /// A broker has taken the request again.
+    Back,
+}
+
+/// What comes of one request. An error ends it, but for those that another attempt can mend.
 pub(crate) struct Answers<B: Followed> {
-    answers: mpsc::Receiver<Result<B::Response, AdminError>>,
+    answers: mpsc::Receiver<Result<Told<B::Response>, AdminError>>,
 }
 
 impl<B: Followed> Answers<B>
@@ -58,7 +67,7 @@ where
 }
 
 impl<B: Followed> Stream for Answers<B> {
-    type Item = Result<B::Response, AdminError>;
+    type Item = Result<Told<B::Response>, AdminError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.answers.poll_recv(context)
@@ -66,14 +75,15 @@ impl<B: Followed> Stream for Answers<B> {
 }
 
 /// Where answers go.
-type Sender<B> = mpsc::Sender<Result<<B as RequestBody>::Response, AdminError>>;
+type Sender<B> = mpsc::Sender<Result<Told<<B as RequestBody>::Response>, AdminError>>;
 
 async fn ask<B: Followed>(shared: Arc<Shared>, mut request: B, sender: Sender<B>) {
     let mut backoff = Backoff::default();
+    let mut is_away = false;
     loop {
         let mut has_answered = false;
         let ended = tokio::select! {
-            ended = ask_one(&shared, &mut request, &sender, &mut has_answered) => ended,
+            ended = ask_one(&shared, &mut request, &sender, &mut has_answered, &mut is_away) => ended,
             // Nobody listens: what was opened closes when it is dropped.
             () = sender.closed() => return,
         };
@@ -86,6 +96,13 @@ async fn ask<B: Followed>(shared: Arc<Shared>, mut request: B, sender: Sender<B>
             return;
         }
         tracing::debug!(api = B::API.name(), error = %ended, "asking anew");
+        // What a broker answers shows that it is there.
+        if matches!(ended, AdminError::Request(_)) && !is_away {
+            is_away = true;
+            if sender.send(Ok(Told::Away(ended))).await.is_err() {
+                return;
+            }
+        }
         tokio::select! {
             () = backoff.wait() => {}
             () = sender.closed() => return,
@@ -99,6 +116,7 @@ async fn ask_one<B: Followed>(
     request: &mut B,
     sender: &Sender<B>,
     has_answered: &mut bool,
+    is_away: &mut bool,
 ) -> AdminError {
     let asked = async {
         let broker = shared.anybody().await?;
@@ -116,6 +134,9 @@ async fn ask_one<B: Followed>(
                 return error.into();
             }
         }
+        if std::mem::take(is_away) && sender.send(Ok(Told::Back)).await.is_err() {
+            return RequestError::Closed.into();
+        }
         let answer = match asking.receive::<B>(shared).await {
             Ok(answer) => answer,
             Err(error) => return error.into(),
@@ -127,7 +148,7 @@ async fn ask_one<B: Followed>(
         *has_answered = true;
         request.go_on(&answer);
         is_to_send = !asking.follows;
-        if sender.send(Ok(answer)).await.is_err() {
+        if sender.send(Ok(Told::Answer(answer))).await.is_err() {
             return RequestError::Closed.into();
         }
     }
