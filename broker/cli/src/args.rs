@@ -96,7 +96,7 @@ pub(crate) enum Docs {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct JsonArg {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub(crate) json: bool,
 }
 
@@ -117,5 +117,23 @@ mod tests {
     #[test]
     fn the_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_stands_at_the_same_place_everywhere() {
+        fn look(command: &clap::Command, count: &mut usize) {
+            for arg in command.get_arguments().filter(|arg| arg.get_id() == "json") {
+                assert_eq!(arg.get_help_heading(), None, "{}", command.get_name());
+                *count += 1;
+            }
+            command
+                .get_subcommands()
+                .for_each(|command| look(command, count));
+        }
+        let mut command = Cli::command();
+        command.build();
+        let mut count = 0;
+        look(&command, &mut count);
+        assert!(count > 20, "only {count} commands print JSON");
     }
 }

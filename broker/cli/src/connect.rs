@@ -213,7 +213,7 @@ impl From<ProduceError> for Failure {
         match error {
             ProduceError::Request(error) => error.into(),
             ProduceError::NoSuchPartition { .. } => {
-                Self::usage(text).advise("--partition auto lets keys decide")
+                Self::new(Exit::Refused, text).advise("--partition auto lets keys decide")
             }
             ProduceError::Config { .. } => Self::usage(text),
             ProduceError::Topic { error, .. } | ProduceError::Refused { error, .. } => {

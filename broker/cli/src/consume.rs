@@ -13,7 +13,7 @@ use crate::range::{Place, Range};
 use crate::row::Row;
 use crate::topic::offsets::{self, Ends};
 use crate::{names, record_json, waiting};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use futures_util::FutureExt;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,9 +45,10 @@ follows each record unless the format ends in an escape (\\c stands for none).";
 /// `weir consume`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("what").required(true).multiple(false)))]
 pub(crate) struct ConsumeArgs {
     /// The topic; several with --group
-    #[arg(value_name = "TOPIC", required_unless_present = "pattern")]
+    #[arg(value_name = "TOPIC", group = "what")]
     topics: Vec<String>,
     /// Begin with the oldest record there is [default: only what comes from now on]
     #[arg(long, conflicts_with = "offset")]
@@ -80,10 +81,24 @@ pub(crate) struct ConsumeArgs {
     /// Wait for further records behind the end; this is the default unless an end is named
     #[arg(long, conflicts_with = "exit_at_end")]
     follow: bool,
+    /// What this client calls itself, as brokers and `weir group` show it [default: weir-cli]
+    #[arg(long, value_name = "NAME", help_heading = "Connection")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    client_id: Option<String>,
     #[command(flatten)]
     member: member::MemberArgs,
     #[command(flatten)]
     connect: ConnectArgs,
+}
+
+impl ConsumeArgs {
+    async fn connect(&self, interrupt: &Interrupt) -> Outcome<Client> {
+        let mut config = self.connect.config()?;
+        if let Some(name) = &self.client_id {
+            config.client_id.clone_from(name);
+        }
+        self.connect.connect_with(config, interrupt).await
+    }
 }
 
 enum Printer {
@@ -108,8 +123,7 @@ pub(crate) async fn run(args: ConsumeArgs, verbose: u8, interrupt: Interrupt) ->
         return Err(Failure::usage("only a group reads several topics at once")
             .advise("add --group GROUP, or name one topic"));
     };
-    let config = args.connect.config()?;
-    let client = args.connect.connect_with(config, &interrupt).await?;
+    let client = args.connect(&interrupt).await?;
     let looking_up = waiting::saying("the topic's offsets", plan(&client, topic, &args));
     let plan = interrupt.or(looking_up).await?;
     let bounded = plan.iter().all(|part| part.to.is_some()) || args.max.is_some();

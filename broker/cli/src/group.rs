@@ -7,8 +7,10 @@ mod describe;
 mod forget;
 mod history;
 mod lag;
+mod lag_watch;
 mod list;
 mod live;
+mod naming;
 mod past;
 mod period;
 pub(crate) mod refusal;
@@ -83,7 +85,7 @@ pub(crate) async fn run(args: GroupArgs, interrupt: &Interrupt) -> Outcome {
         // These two wait for what happens, and say so themselves.
         GroupCommand::Watch(args) => return watch::run(&client, args, interrupt).await,
         GroupCommand::Lag(args) if args.is_watch() => {
-            return lag::watch(&client, args, interrupt).await;
+            return lag_watch::run(&client, args, interrupt).await;
         }
         other => other,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 use weir_client::TopicPartition;
 
 /// `1,234,567`.
@@ -34,8 +34,8 @@ pub(crate) fn records(number: impl Into<i128>) -> String {
 }
 
 /// `1 partition`, `3 partitions`.
-pub(crate) fn counted(number: usize, what: &str) -> String {
-    let number = i128::try_from(number).unwrap_or(i128::MAX);
+pub(crate) fn counted(number: impl TryInto<i128>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(i128::MAX);
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", count(number))
 }
@@ -85,12 +85,15 @@ pub(crate) fn duration(took: Duration) -> String {
     }
 }
 
-/// `2026-01-31T08:00:00.123Z`, of milliseconds since 1970.
+/// `2026-01-31T08:00:00.120Z`, of milliseconds since 1970; all three digits, so that times stand
+/// under one another.
 pub(crate) fn time(ms: i64) -> String {
     let nanos = i128::from(ms) * 1_000_000;
+    let form =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
+        .and_then(|at| at.format(form).ok())
         .unwrap_or_else(|| ms.to_string())
 }
 
@@ -188,7 +191,8 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339() {
-        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time(1_700_000_000_120), "2023-11-14T22:13:20.120Z");
         assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
         assert_eq!(time(i64::MAX), i64::MAX.to_string());
     }

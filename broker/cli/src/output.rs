@@ -94,10 +94,31 @@ pub(crate) fn line(text: impl std::fmt::Display) -> Outcome {
     Ok(io::stdout().flush()?)
 }
 
-/// Prints a table.
+/// How many letters a line of the terminal has, and how many lines there are, if standard output is
+/// one.
+#[cfg(unix)]
+pub(crate) fn terminal() -> Option<(usize, usize)> {
+    use std::io::IsTerminal;
+    let stdout = io::stdout();
+    let size = stdout
+        .is_terminal()
+        .then(|| rustix::termios::tcgetwinsize(&stdout))?
+        .ok()?;
+    // A terminal that does not know its size says 0.
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
+}
+
+/// Where it cannot be asked, nothing is shortened.
+#[cfg(not(unix))]
+pub(crate) fn terminal() -> Option<(usize, usize)> {
+    None
+}
+
+/// Prints a table; on a terminal it fits its width.
 pub(crate) fn table(table: &Table) -> Outcome {
     let mut bytes = Vec::new();
-    table.write(&mut bytes)?;
+    table.write(terminal().map(|(columns, _)| columns), &mut bytes)?;
     io::stdout().write_all(&bytes)?;
     Ok(io::stdout().flush()?)
 }

@@ -120,8 +120,8 @@ async fn with_broker(
     };
     let topic = interrupt.or(run.make_topic()).await?;
     args.line(format_args!(
-        "topic      {topic}, {} partitions",
-        args.partitions
+        "topic      {topic}, {}",
+        human::counted(args.partitions, "partition")
     ))?;
     let (sent, produced) = run.produce(&topic, source).await?;
     let (received, consumed) = run.consume(&topic, &sent).await?;
@@ -156,7 +156,9 @@ async fn with_broker(
     } else {
         let data = absolute(broker.data()).display().to_string();
         output::line(format_args!(
-            "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`.",
+            "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`;\n\
+             then share the records among readers with `weir consume {topic} --group billing` and \
+             look at them with\n`weir group describe billing` and `weir group lag --watch`.",
             shell_quoted(&data)
         ))?;
     }
@@ -329,6 +331,10 @@ fn hints(broker: &Broker, bootstrap: &str, profile: &str, topic: &str) -> Outcom
         "  {binary} consume {topic} --from-beginning --max 5 {flags}"
     ))?;
     output::line(format_args!("  {binary} topic describe {topic} {flags}"))?;
+    output::line(format_args!(
+        "  {binary} consume {topic} --group billing --from-beginning --max 5 {flags}"
+    ))?;
+    output::line(format_args!("  {binary} group describe billing {flags}"))?;
     output::line(format_args!(
         "  echo hello | {binary} produce greetings --create {flags}"
     ))?;

@@ -110,10 +110,13 @@ fn check(store: &StoreReader, json: JsonArg) -> Outcome {
             ))?;
         }
         output::line(format_args!(
-            "checked {} files, {} partitions, {} batches ({})",
-            report.files,
-            report.partitions,
-            human::count(i128::from(report.batches)),
+            "checked {}, {}, {} ({})",
+            human::counted(report.files, "file"),
+            human::counted(report.partitions, "partition"),
+            match report.batches {
+                1 => "1 batch".to_owned(),
+                count => format!("{} batches", human::count(i128::from(count))),
+            },
             human::bytes(report.bytes)
         ))?;
     }

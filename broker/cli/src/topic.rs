@@ -186,7 +186,8 @@ async fn create(client: &Client, args: CreateArgs) -> Outcome {
             let name = topic["topic"].as_str().unwrap_or_default();
             match (&topic["created"], &topic["partitions"]) {
                 (made, count) if made == true => {
-                    output::line(format_args!("made topic `{name}` with {count} partitions"))?;
+                    let count = human::counted(count.as_i64().unwrap_or(0), "partition");
+                    output::line(format_args!("made topic `{name}` with {count}"))?;
                 }
                 _ if args.dry_run => {
                     output::line(format_args!("would make topic `{name}` (nothing was done)"))?;
@@ -285,8 +286,9 @@ fn print_altered(args: &AlterArgs, before: usize, changes: &[AlterConfig]) -> Ou
         } else {
             "has now"
         };
+        let count = human::counted(count, "partition");
         output::line(format_args!(
-            "topic `{topic}` {has} {count} partitions (before: {before})"
+            "topic `{topic}` {has} {count} (before: {before})"
         ))?;
     }
     let done = if args.dry_run {
@@ -311,10 +313,8 @@ async fn delete(client: &Client, args: DeleteArgs) -> Outcome {
             || "unknown records".to_owned(),
             |ends| human::records(ends.iter().map(offsets::Ends::records).sum::<i64>()),
         );
-        let partitions = topic.partitions.len();
-        phrases.push(format!(
-            "topic `{name}` ({partitions} partitions, {records})"
-        ));
+        let partitions = human::counted(topic.partitions.len(), "partition");
+        phrases.push(format!("topic `{name}` ({partitions}, {records})"));
     }
     let mut gone = Vec::new();
     let mut failed = None;

@@ -38,7 +38,7 @@ fn groups_are_listed_described_and_deleted() {
     let table = broker.weir(&["group", "list"]).good().text();
     let expected = "GROUP  STATE  PROTOCOL\ng      Empty  consumer\n";
     assert_eq!(table, expected);
-    let args = ["consume", "t", "-g", "g", "-v"];
+    let args = ["consume", "t", "-g", "g", "-v", "--client-id", "till-7"];
     let mut member = Member::start(&broker, &args);
     member.until("weir: got t 0");
     let page = &broker
@@ -50,19 +50,22 @@ fn groups_are_listed_described_and_deleted() {
         (&"Stable".into(), &"consumer".into())
     );
     let one = &page["members"][0];
-    assert_eq!(one["client"], "weir-cli");
+    assert_eq!(one["client"], "till-7");
+    let id = one["member"].as_str().unwrap();
+    let short = &id[..8];
     assert_eq!(one["assignment"][0]["topic"], "t");
     assert_eq!(page["partitions"][0]["owner"], one["member"]);
     let text = broker.weir(&["group", "describe", "g"]).good().text();
     assert!(
         text.starts_with("Group g: Stable, consumer protocol, assignor uniform, epoch ")
             && text.contains("CLIENT")
-            && text.contains("weir-cli at 127.0.0.1"),
+            && text.contains(&format!("  till-7 {short}\n"))
+            && !text.contains(id),
         "{text}"
     );
     let busy = broker.weir(&["group", "delete", "g", "--yes"]).failed(4);
     assert!(
-        busy.starts_with("weir: group `g` is live (Stable, 1 member): weir-cli at 127.0.0.1;")
+        busy.starts_with("weir: group `g` is live (Stable, 1 member): till-7 at 127.0.0.1;")
             && busy.contains("weir group remove-member g"),
         "{busy}"
     );
@@ -89,6 +92,30 @@ fn groups_are_listed_described_and_deleted() {
 }
 
 #[test]
+fn groups_are_listed_by_state() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "1", 1);
+    read(&broker, "t", "g", "1");
+    let expected = "GROUP  STATE  PROTOCOL\ng      Empty  consumer\n";
+    let bogus = broker.weir(&["group", "list", "--state", "bogus"]);
+    assert_eq!(bogus.code, 2);
+    assert!(
+        bogus.err.contains("possible values: empty, "),
+        "{}",
+        bogus.err
+    );
+    for (state, found) in [
+        ("EMPTY", expected),
+        ("stable", ""),
+        ("Stable,Empty", expected),
+    ] {
+        let listed = broker.weir(&["group", "list", "--state", state]).good();
+        assert_eq!(listed.text(), found, "{state}");
+    }
+}
+
+#[test]
 fn a_dead_member_is_taken_out_by_hand() {
     let place = Place::new();
     let broker = place.serve(&QUICK);
@@ -100,7 +127,17 @@ fn a_dead_member_is_taken_out_by_hand() {
     let one = &page["members"][0];
     drop(member);
     let id = one["member"].as_str().unwrap();
-    let remove = ["group", "remove-member", "g", id, "--reason", "it is dead"];
+    let short = &id[..8];
+    let stranger = broker.weir(&["group", "remove-member", "g", "-nobody", "--yes"]);
+    assert_eq!(stranger.code, 2);
+    let remove = [
+        "group",
+        "remove-member",
+        "g",
+        short,
+        "--reason",
+        "it is dead",
+    ];
     let asks = broker.weir(&remove).failed(2);
     assert!(asks.contains("those that still run join again"), "{asks}");
     broker.weir(&[&remove[..], &["--yes"]].concat()).good();
@@ -116,6 +153,11 @@ fn a_dead_member_is_taken_out_by_hand() {
     );
     let text = last["causes"][0]["text"].as_str().unwrap();
     assert!(text.contains("it is dead"), "{text}");
+    let table = broker.weir(&["group", "history", "g"]).good().text();
+    assert!(
+        table.contains(&format!("{short})\n")) && !table.contains(id),
+        "{table}"
+    );
 }
 
 #[test]
@@ -264,7 +306,7 @@ fn what_cannot_be_moved_is_refused_with_what_to_do() {
             .failed(2)
             .contains("in.csv: line 1: there are not three")
     );
-    assert!(file("t,7,1\n").failed(2).contains("no partition 7"));
+    assert!(file("t,7,1\n").failed(4).contains("no partition 7"));
     assert!(file("x,0,1\n").failed(4).contains("there is no topic `x`"));
     let args = [
         "group",
@@ -304,8 +346,7 @@ fn a_wrong_reset_is_told_before_anything_is_done() {
     fill(&broker, "t", "2", 4);
     read(&broker, "t", "g", "4");
     for wrong in [
-        &["--topic", "t:5", "--to-latest"][..],
-        &["--topic", "t:x", "--to-latest"],
+        &["--topic", "t:x", "--to-latest"][..],
         &["--topic", "t"],
         &["--to-latest"],
         &["--topic", "t", "--to-latest", "--to-earliest"],
@@ -431,7 +472,7 @@ fn the_timeline_tells_who_came_and_went() {
     first.until("weir: got t 0-3");
     let line = watch.line();
     assert!(
-        line.contains(" g: a member joined (weir-cli); epoch ")
+        line.contains(" g: a member joined (weir-cli ")
             && line.contains("members 0 -> 1, 4 partitions moved"),
         "{line}"
     );
@@ -489,6 +530,37 @@ fn the_timeline_tells_who_came_and_went() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_watch_says_when_the_broker_is_away_and_when_it_is_back() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "1", 1);
+    let profile = ["--profile", "weir-data/certs/admin.weir"];
+    let mut watches: Vec<Member> = ["quic", "tcp"]
+        .map(|transport| {
+            let args = ["group", "watch", "--transport", transport];
+            Member::start(&broker, &[&args[..], &profile].concat())
+        })
+        .into();
+    for watch in &mut watches {
+        watch.until("watching every group");
+    }
+    let address = broker.address.clone();
+    broker.stop();
+    for watch in &mut watches {
+        watch.until("; watching goes on once it is back (Ctrl-C ends it)");
+    }
+    let broker = place.serve_at(&address, &QUICK);
+    read(&broker, "t", "g", "1");
+    for mut watch in watches {
+        let next = watch.until("");
+        assert_eq!(next, "weir: the broker is back\n");
+        assert!(watch.line().contains(" g: a member joined"));
+        assert_eq!(watch.interrupt().0, 0);
+    }
+}
+
 #[test]
 fn lag_is_told_for_all_groups_and_for_one() {
     let place = Place::new();
@@ -522,4 +594,68 @@ fn lag_is_told_for_all_groups_and_for_one() {
             .contains("no group `c`")
     );
     assert_eq!(broker.weir(&["group", "lag", "--last", "1h"]).code, 2);
+}
+
+#[test]
+fn lag_is_told_of_what_is_named_only() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "1", 10);
+    fill(&broker, "tea", "1", 1);
+    read(&broker, "t", "a", "4");
+    read(&broker, "t", "b", "10");
+    read(&broker, "tea", "b", "1");
+    let topics = |args: &[&str]| {
+        let args = [&["group", "lag", "--json"], args].concat();
+        let told = broker.weir(&args).good().json();
+        let rows = told["topics"].as_array().unwrap().iter();
+        rows.map(|row| row["topic"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(topics(&["a"]), ["t"]);
+    assert_eq!(topics(&["b"]), ["t", "tea"]);
+    for more in [&[][..], &["--watch"], &["--history"]] {
+        let args = [&["group", "lag", "a", "--topic", "te"], more].concat();
+        assert_eq!(
+            broker.weir(&args).failed(4),
+            "weir: there is no topic `te`; did you mean `tea`?",
+            "{more:?}"
+        );
+    }
+    let none = broker.weir(&["group", "lag", "a", "--topic", "tea"]).good();
+    assert!(
+        none.err
+            .contains("no group has an offset or a partition there"),
+        "{}",
+        none.err
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn lag_is_watched_in_few_lines() {
+    let place = Place::new();
+    let broker = place.serve(&QUICK);
+    fill(&broker, "t", "1", 10);
+    read(&broker, "t", "a", "4");
+    let mut watch = Member::start(&broker, &["group", "lag", "--watch", "a", "nosuch"]);
+    watch.until("there is no group `nosuch` yet; its first member makes it");
+    let line = watch.line();
+    assert!(
+        line.contains("Z a: Empty, 0 members, 6 records behind"),
+        "{line}"
+    );
+    let mut member = Member::start(&broker, &["consume", "t", "-g", "a", "-v"]);
+    member.until("weir: got t 0");
+    let line = watch.line();
+    assert!(
+        line.contains(" a: ") && line.contains(", 1 member, "),
+        "{line}"
+    );
+    let address = broker.address.clone();
+    broker.stop();
+    watch.until("; watching goes on once it is back (Ctrl-C ends it)");
+    let _broker = place.serve_at(&address, &QUICK);
+    watch.until("weir: the broker is back");
+    assert_eq!(watch.interrupt().0, 0);
 }

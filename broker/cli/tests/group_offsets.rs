@@ -72,13 +72,12 @@ fn offsets_are_forgotten_after_they_were_shown() {
         (vec![&0.into(), &2.into()], &true.into())
     );
     assert_eq!(kept(&broker, "g"), all[2..3]);
-    // The topic is gone; what the group keeps of it can still be let go.
-    broker.weir(&["topic", "delete", "b", "--yes"]).good();
-    let rest = delete(&["--all-topics", "--yes"]).good();
-    let none = delete(&["--all-topics", "--yes"]);
+    // Without members and offsets nothing is left of a group.
+    delete(&["--all-topics", "--yes"]).good();
     assert!(
-        none.code == 4 || none.err.contains("has no offsets; nothing to do"),
-        "{rest:?} {none:?}"
+        delete(&["--all-topics", "--yes"])
+            .failed(4)
+            .contains("there is no group `g`")
     );
 }
 

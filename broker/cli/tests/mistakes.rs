@@ -33,7 +33,7 @@ fn mistakes_are_one_line_that_says_what_to_do() {
          or --dry-run to only look"
     );
     assert!(
-        line(&["consume", "orders", "-p", "5"], 2).contains("no partition 5; there are 0 to 1")
+        line(&["consume", "orders", "-p", "5"], 4).contains("no partition 5; there are 0 to 1")
     );
     let json = broker.weir_with(&["produce", "orders", "--json"], b"{}\n{\"valeu\":1}\n");
     let json = json.failed(2);
@@ -43,7 +43,7 @@ fn mistakes_are_one_line_that_says_what_to_do() {
     );
     let partition = broker
         .weir_with(&["produce", "orders", "-p", "9"], b"x\n")
-        .failed(2);
+        .failed(4);
     assert!(partition.contains("no partition 9"), "{partition}");
     let file = line(&["produce", "orders", "--file", "nowhere.txt"], 1);
     assert_eq!(
@@ -57,6 +57,16 @@ fn a_wrong_command_line_says_so_and_starts_nothing() {
     let place = Place::new();
     let code = |args: &[&str]| place.weir(args).code;
     assert_eq!(code(&["consum", "t"]), 2);
+    for (args, hint) in [
+        (&["consume"][..], "<TOPIC|--pattern <REGEX>>"),
+        (
+            &["group", "remove-member", "g"],
+            "<MEMBER|--instance-id <NAME>|--all>",
+        ),
+    ] {
+        let said = place.weir(args);
+        assert!(said.code == 2 && said.err.contains(hint), "{}", said.err);
+    }
     assert_eq!(code(&["consume", "t", "--format", "%q"]), 2);
     assert_eq!(code(&["consume", "t", "--offset", "yesterday"]), 2);
     assert_eq!(code(&["produce", "t", "-z", "brotli"]), 2);

@@ -101,6 +101,16 @@ fn the_lines_that_stay_prints_can_be_pasted_elsewhere() {
     let shown = finish(shell, b"").good().text();
     assert_eq!(shown.lines().count(), 5, "{line}: {shown}");
     assert!(shown.starts_with("{\"order\":"), "{shown}");
+    for (what, shows) in [
+        (" --group billing ", "{\"order\":"),
+        (" group describe ", "Group billing: Empty, consumer protocol"),
+    ] {
+        let line = pasted.lines().find(|line| line.contains(what)).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(elsewhere.path());
+        let shown = finish(shell, b"").good().text();
+        assert!(shown.starts_with(shows), "{line}: {shown}");
+    }
     support::signal("-INT", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -5,7 +5,6 @@
 //! else.
 
 use super::{ConsumeArgs, PATIENCE, Printer};
-use crate::connect::ConnectArgs;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::group::refusal;
 use crate::interrupt::Interrupt;
@@ -47,12 +46,7 @@ pub(crate) struct MemberArgs {
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) group: Option<String>,
     /// Every topic whose whole name matches this regular expression, also those made later
-    #[arg(
-        long,
-        value_name = "REGEX",
-        requires = "group",
-        conflicts_with = "topics"
-    )]
+    #[arg(long, value_name = "REGEX", requires = "group", group = "what")]
     pub(super) pattern: Option<String>,
     /// How members find their shares: the broker shares out, or one of them does
     #[arg(
@@ -121,7 +115,7 @@ pub(super) async fn run(
     verbose: u8,
     interrupt: Interrupt,
 ) -> Outcome {
-    let client = connect(&args.connect, &interrupt).await?;
+    let client = args.connect(&interrupt).await?;
     let looking = async {
         for topic in &args.topics {
             names::topic(&client, topic).await?;
@@ -159,11 +153,6 @@ pub(super) async fn run(
     };
     let is_bounded = args.max.is_some() || args.exit_at_end;
     end(consumer, reading, &interrupt, is_bounded).await
-}
-
-async fn connect(connect: &ConnectArgs, interrupt: &Interrupt) -> Outcome<Client> {
-    let config = connect.config()?;
-    connect.connect_with(config, interrupt).await
 }
 
 fn join(client: &Client, group: &str, args: &ConsumeArgs, ear: Ear) -> Outcome<GroupConsumer> {

@@ -1,6 +1,7 @@
 //! `weir group describe`: a group's members and partitions on one page.
 
 use super::live;
+use super::naming::Names;
 use crate::args::JsonArg;
 use crate::failure::Outcome;
 use crate::table::Table;
@@ -154,16 +155,17 @@ fn print(page: &Page) -> Outcome {
     }
     let count = human::counted(group.members.len(), "member");
     output::line(format_args!("{head}, {count}"))?;
+    let names = Names::new(group.members.iter().map(|member| member.member_id.as_str()));
     if !group.members.is_empty() {
-        output::table(&members(&group.members))?;
+        output::table(&members(&group.members, &names))?;
     }
     if page.rows.is_empty() {
         return output::line("No offset is committed and no partition is assigned");
     }
-    output::table(&partitions(page))
+    output::table(&partitions(page, &names))
 }
 
-fn members(members: &[GroupMember]) -> Table {
+fn members(members: &[GroupMember], names: &Names) -> Table {
     let mut table = Table::new(&["CLIENT", "HOST", "EPOCH", "MEMBER", "PARTITIONS"]);
     for member in members {
         let share = match member.assignment.is_empty() {
@@ -191,14 +193,18 @@ fn members(members: &[GroupMember]) -> Table {
             member
                 .epoch
                 .map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
-            human::name(&member.member_id),
+            names.short(&member.member_id),
             format!("{share}{coming}"),
         ]);
     }
     table
 }
 
-fn partitions(page: &Page) -> Table {
+fn partitions(page: &Page, names: &Names) -> Table {
+    let name = |member: &GroupMember| match &member.instance_id {
+        Some(instance) => human::name(instance),
+        None => names.with_client(&member.client_id, &member.member_id),
+    };
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let mut table = Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "OWNER"]);
     for row in &page.rows {
@@ -209,7 +215,7 @@ fn partitions(page: &Page) -> Table {
             number(row.committed.as_ref().map(|kept| kept.offset.0)),
             number(row.end),
             number(row.lag()),
-            owner.map_or_else(|| "-".to_owned(), live::member),
+            owner.map_or_else(|| "-".to_owned(), name),
         ]);
     }
     table

@@ -1,5 +1,5 @@
-//! `weir group delete-offsets`: lets a group forget where it was on some topics. Offsets of topics
-//! that are gone can be forgotten too, so topics are looked for among the offsets only.
+//! `weir group delete-offsets`: lets a group forget where it was on some topics. Topics are looked
+//! for among the offsets only: other brokers keep offsets of topics that are gone.
 
 use super::{live, refusal, scope};
 use crate::args::JsonArg;

@@ -1,6 +1,7 @@
 //! `weir group history`: every rebalance, when it came, why, and what it cost. Tells what the
 //! coordinator has kept and works nothing out.
 
+use super::naming::Names;
 use super::period::PeriodArgs;
 use super::{live, refusal};
 use crate::args::JsonArg;
@@ -47,10 +48,11 @@ pub(super) async fn run(client: &Client, args: HistoryArgs) -> Outcome {
         eprintln!("weir: there was no rebalance");
         return Ok(());
     }
+    let names = names(&changes);
     if args.details {
         for change in &changes {
-            output::line(line(change))?;
-            for detail in details(change) {
+            output::line(line(change, &names))?;
+            for detail in details(change, &names) {
                 output::line(format_args!("    {detail}"))?;
             }
         }
@@ -74,8 +76,8 @@ pub(super) async fn run(client: &Client, args: HistoryArgs) -> Outcome {
             members(change),
             change.partitions_moved.to_string(),
             took(change),
-            still(change),
-            cause(change),
+            still(change, &names),
+            cause(change, &names),
         ]);
     }
     output::table(&table)
@@ -110,25 +112,37 @@ async fn read(client: &Client, args: &HistoryArgs) -> Outcome<Vec<GroupChange>> 
     Ok(changes)
 }
 
+/// Short ids of everybody whom these changes name.
+pub(super) fn names(changes: &[GroupChange]) -> Names {
+    let all = changes.iter().flat_map(|change| {
+        let causes = change.causes.iter().map(|cause| cause.member_id.as_deref());
+        let moves = change.moves.iter();
+        let moves = moves.flat_map(|moved| [moved.from.as_deref(), moved.to.as_deref()]);
+        let still = change
+            .still
+            .iter()
+            .map(|still| Some(still.member_id.as_str()));
+        causes.chain(moves).chain(still)
+    });
+    Names::new(all.flatten())
+}
+
 /// One change in a line.
-pub(super) fn line(change: &GroupChange) -> String {
+pub(super) fn line(change: &GroupChange, names: &Names) -> String {
     let mut text = format!(
         "{} {}: {}; epoch {}, members {}, {} moved",
         human::time(change.time.0),
         human::name(&change.group),
-        cause(change),
+        cause(change, names),
         change.epoch,
         members(change),
-        human::counted(
-            usize::try_from(change.partitions_moved).unwrap_or(0),
-            "partition"
-        ),
+        human::counted(change.partitions_moved, "partition"),
     );
     if change.duration.is_some() {
         text.push_str(&format!(", took {}", took(change)));
     }
     if !change.still.is_empty() {
-        text.push_str(&format!("; stood still: {}", still(change)));
+        text.push_str(&format!("; stood still: {}", still(change, names)));
     }
     text
 }
@@ -145,7 +159,7 @@ fn took(change: &GroupChange) -> String {
 }
 
 /// Who stood still longest, and how many others did.
-fn still(change: &GroupChange) -> String {
+fn still(change: &GroupChange, names: &Names) -> String {
     let Some(longest) = change.still.first() else {
         return "-".to_owned();
     };
@@ -153,39 +167,41 @@ fn still(change: &GroupChange) -> String {
         1 => String::new(),
         count => format!(" (+{})", count - 1),
     };
-    let name = human::name(&longest.client_id);
+    let name = names.with_client(&longest.client_id, &longest.member_id);
     format!("{name} {}{others}", human::duration(longest.time))
 }
 
-fn cause(change: &GroupChange) -> String {
+fn cause(change: &GroupChange, names: &Names) -> String {
     let Some(first) = change.causes.first() else {
         return "-".to_owned();
     };
-    let text = in_words(first);
+    let text = in_words(first, names);
     match change.cause_count {
         2.. => format!("{text} (+{})", change.cause_count - 1),
         _ => text,
     }
 }
 
-fn in_words(cause: &GroupCause) -> String {
+fn in_words(cause: &GroupCause, names: &Names) -> String {
     let text = human::name(&cause.text);
-    match cause.client_id.as_ref().or(cause.member_id.as_ref()) {
-        Some(who) => format!("{text} ({})", human::name(who)),
-        None => text,
+    match (&cause.client_id, &cause.member_id) {
+        (Some(client), Some(id)) => format!("{text} ({})", names.with_client(client, id)),
+        (Some(client), None) => format!("{text} ({})", human::name(client)),
+        (None, Some(id)) => format!("{text} ({})", names.short(id)),
+        (None, None) => text,
     }
 }
 
 /// Further lines: causes behind the first, moves, and who stood still.
-pub(super) fn details(change: &GroupChange) -> Vec<String> {
+pub(super) fn details(change: &GroupChange, names: &Names) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let causes = change.causes.iter().skip(1);
-    lines.extend(causes.map(|cause| format!("also: {}", in_words(cause))));
+    lines.extend(causes.map(|cause| format!("also: {}", in_words(cause, names))));
     for moved in &change.moves {
         let who = |member: &Option<String>| {
             member
                 .as_ref()
-                .map_or_else(|| "nobody".to_owned(), |member| human::name(member))
+                .map_or_else(|| "nobody".to_owned(), |member| names.short(member))
         };
         lines.push(format!(
             "{} went from {} to {}",
@@ -201,9 +217,8 @@ pub(super) fn details(change: &GroupChange) -> Vec<String> {
     }
     lines.extend(change.still.iter().map(|still| {
         format!(
-            "{} ({}) stood still for {}",
-            human::name(&still.client_id),
-            human::name(&still.member_id),
+            "{} stood still for {}",
+            names.with_client(&still.client_id, &still.member_id),
             human::duration(still.time)
         )
     }));

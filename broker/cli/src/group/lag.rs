@@ -1,13 +1,13 @@
-//! `weir group lag`: how far groups are behind, now and as it changes. The broker measures; where it
-//! is not Weir, offsets are compared here, and times are not known.
+//! `weir group lag`: how far groups are behind now. The broker measures; where it is not Weir, offsets
+//! are compared here, and times are not known.
 
+use super::naming::Names;
 use super::past::PastArgs;
 use super::{live, past, refusal};
 use crate::args::JsonArg;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::interrupt::Interrupt;
+use crate::failure::Outcome;
 use crate::table::Table;
-use crate::{human, output, waiting};
+use crate::{human, names, output};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,30 +15,26 @@ use std::time::Duration;
 use weir_client::admin::{GroupLag, LagFilter, LagOwner, LagReport, PartitionLag};
 use weir_client::{AdminError, Client, Offset, RequestError, TopicPartition};
 
-/// How long to wait before a broker that is away is asked again.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long one question waits for a change; the broker and the client may shorten it.
-const WAIT: Duration = Duration::from_secs(15);
-
 /// `weir group lag`.
 #[derive(Args, Debug)]
 pub(crate) struct LagArgs {
     /// Of which groups, partition by partition [default: the totals of all]
     #[arg(value_name = "GROUP")]
-    groups: Vec<String>,
+    pub(super) groups: Vec<String>,
     /// Only on these topics; may be given several times
     #[arg(long, value_name = "TOPIC", value_delimiter = ',')]
-    topic: Vec<String>,
+    pub(super) topic: Vec<String>,
     /// Partition by partition for all groups
     #[arg(long)]
     partitions: bool,
-    /// Print what changes, until Ctrl-C
+    /// Go on until Ctrl-C: a table that is drawn anew on a terminal, elsewhere a line where a group's
+    /// members or state change or its lag does much, at most one in 10 s; with --json every change
     #[arg(long, short, conflicts_with_all = ["partitions", "history"])]
     watch: bool,
     #[command(flatten)]
     past: PastArgs,
     #[command(flatten)]
-    json: JsonArg,
+    pub(super) json: JsonArg,
 }
 
 impl LagArgs {
@@ -51,7 +47,7 @@ impl LagArgs {
         self.partitions || (!self.groups.is_empty() && !self.watch)
     }
 
-    fn filter(&self) -> LagFilter {
+    pub(super) fn filter(&self) -> LagFilter {
         LagFilter {
             groups: self.groups.clone(),
             topics: self.topic.clone(),
@@ -60,7 +56,7 @@ impl LagArgs {
     }
 
     /// The group to name where something fails.
-    fn about(&self) -> &str {
+    pub(super) fn about(&self) -> &str {
         self.groups.first().map_or("", String::as_str)
     }
 }
@@ -75,7 +71,7 @@ pub(super) async fn run(client: &Client, args: LagArgs) -> Outcome {
         told,
         Err(AdminError::Request(RequestError::Unsupported { .. }))
     );
-    let report = if is_unsupported {
+    let mut report = if is_unsupported {
         compare(client, &args).await?
     } else {
         told.map_err(|error| refusal::admin(&error, args.about()))?
@@ -85,10 +81,32 @@ pub(super) async fn run(client: &Client, args: LagArgs) -> Outcome {
             return Err(refusal::unknown(client, group).await);
         }
     }
+    refuse_unknown_topics(client, &report, &args).await?;
+    if !args.groups.is_empty() {
+        // What the others read is of no interest then.
+        let groups = &report.groups;
+        let is_read = |topic: &String| groups.values().any(|g| g.topics.contains_key(topic));
+        report.topics.retain(|topic, _| is_read(topic));
+    }
     if is_unsupported {
         eprintln!("weir: this broker keeps no lag: offsets are compared, times are not known");
     }
     print(&report, &args)
+}
+
+/// Refuses topics that are named and that nobody knows; what is left of a topic that is gone counts.
+pub(super) async fn refuse_unknown_topics(
+    client: &Client,
+    report: &LagReport,
+    args: &LagArgs,
+) -> Outcome {
+    for topic in &args.topic {
+        let is_read = report.groups.values().any(|g| g.topics.contains_key(topic));
+        if !is_read && !report.topics.contains_key(topic) {
+            names::topic(client, topic).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts a report together from committed offsets and log ends, for brokers that keep no lag.
@@ -168,10 +186,20 @@ fn print(report: &LagReport, args: &LagArgs) -> Outcome {
         return Ok(());
     }
     if args.has_partitions() {
-        return output::table(&partitions(report));
+        let table = partitions(report);
+        if table.is_empty() {
+            eprintln!("weir: no group has an offset or a partition there");
+            return Ok(());
+        }
+        return output::table(&table);
     }
+    output::table(&totals(&report.groups))
+}
+
+/// A row for each group.
+pub(super) fn totals(groups: &BTreeMap<String, GroupLag>) -> Table {
     let mut table = Table::new(&["GROUP", "STATE", "MEMBERS", "LAG", "BEHIND"]);
-    for (name, group) in &report.groups {
+    for (name, group) in groups {
         table.row([
             human::name(name),
             group.state.clone(),
@@ -180,7 +208,7 @@ fn print(report: &LagReport, args: &LagArgs) -> Outcome {
             behind(group.time),
         ]);
     }
-    output::table(&table)
+    table
 }
 
 fn number(number: Option<i64>) -> String {
@@ -208,6 +236,12 @@ fn partitions(report: &LagReport) -> Table {
         "OWNER",
     ]);
     for (name, group) in &report.groups {
+        let rows = group
+            .topics
+            .values()
+            .flat_map(|topic| topic.partitions.values());
+        let owners = rows.filter_map(|row| row.owner.as_ref());
+        let names = Names::new(owners.map(|owner| owner.member_id.as_str()));
         for (topic, of_topic) in &group.topics {
             for (index, row) in &of_topic.partitions {
                 let owner = row.owner.as_ref();
@@ -219,7 +253,7 @@ fn partitions(report: &LagReport) -> Table {
                     number(row.end.map(|offset| offset.0)),
                     number(row.lag),
                     behind(row.time),
-                    owner.map_or_else(|| "-".to_owned(), owner_name),
+                    owner.map_or_else(|| "-".to_owned(), |owner| owner_name(owner, &names)),
                 ]);
             }
         }
@@ -227,10 +261,13 @@ fn partitions(report: &LagReport) -> Table {
     table
 }
 
-fn owner_name(owner: &LagOwner) -> String {
-    let name = owner.instance_id.as_ref().unwrap_or(&owner.client_id);
+fn owner_name(owner: &LagOwner, names: &Names) -> String {
+    let name = match &owner.instance_id {
+        Some(instance) => human::name(instance),
+        None => names.with_client(&owner.client_id, &owner.member_id),
+    };
     let host = owner.client_host.trim_start_matches('/');
-    format!("{} at {}", human::name(name), human::name(host))
+    format!("{name} at {}", human::name(host))
 }
 
 /// In milliseconds, as JSON has it.
@@ -261,7 +298,7 @@ fn to_json(report: &LagReport, with_partitions: bool) -> Value {
     })
 }
 
-fn group_json(name: &str, group: &GroupLag, with_partitions: bool) -> Value {
+pub(super) fn group_json(name: &str, group: &GroupLag, with_partitions: bool) -> Value {
     let mut value = json!({
         "group": name,
         "state": group.state,
@@ -289,93 +326,4 @@ fn group_json(name: &str, group: &GroupLag, with_partitions: bool) -> Value {
         value["partitions"] = rows.collect();
     }
     value
-}
-
-/// Prints totals and what changes of them, until Ctrl-C.
-pub(super) async fn watch(client: &Client, args: LagArgs, interrupt: &Interrupt) -> Outcome {
-    tokio::select! {
-        biased;
-        () = output::reader_gone() => Err(Failure::output_closed()),
-        done = interrupt.or(follow(client, &args)) => match done {
-            // Watching has no end of its own: Ctrl-C is how it is meant to end.
-            Err(failure) if failure.exit == Exit::Interrupted => Ok(()),
-            done => done,
-        },
-    }
-}
-
-async fn follow(client: &Client, args: &LagArgs) -> Outcome {
-    let filter = args.filter();
-    let about = |error| refusal::admin(&error, args.about());
-    let first = waiting::saying("the broker's answer", client.admin().lag(&filter)).await;
-    let mut report = first.map_err(about)?;
-    let mut shown: BTreeMap<String, (Option<i64>, Option<Duration>, i32)> = BTreeMap::new();
-    loop {
-        let time = human::time(report.time.map_or(0, |time| time.0));
-        let mut gone: Vec<String> = report.removed_groups.clone();
-        if report.is_complete {
-            let missing = shown
-                .keys()
-                .filter(|name| !report.groups.contains_key(*name));
-            gone.extend(missing.cloned());
-        }
-        for name in gone {
-            if shown.remove(&name).is_some() {
-                let line = json!({ "time": report.time.map(|t| t.0), "group": name, "gone": true });
-                match args.json.json {
-                    true => output::line(line)?,
-                    false => output::line(format_args!("{time} {}: gone", human::name(&name)))?,
-                }
-            }
-        }
-        for (name, group) in &report.groups {
-            let now = (group.lag, group.time, group.members);
-            if shown.insert(name.clone(), now) == Some(now) {
-                continue;
-            }
-            if args.json.json {
-                let mut value = group_json(name, group, false);
-                value["time"] = json!(report.time.map(|time| time.0));
-                output::line(value)?;
-                continue;
-            }
-            let lag = group.lag.map_or_else(
-                || "nothing committed".to_owned(),
-                |lag| format!("{} behind", human::records(lag)),
-            );
-            let behind = match group.time {
-                Some(time) if !time.is_zero() => format!(", {}", human::duration(time)),
-                _ => String::new(),
-            };
-            let members = usize::try_from(group.members).unwrap_or(0);
-            let members = human::counted(members, "member");
-            let name = human::name(name);
-            output::line(format_args!("{time} {name}: {lag}{behind}, {members}"))?;
-        }
-        report = next(client, &filter, report.generation)
-            .await
-            .map_err(about)?;
-    }
-}
-
-/// What changed since; waits for a broker that is away, and says so once.
-async fn next(
-    client: &Client,
-    filter: &LagFilter,
-    generation: i64,
-) -> Result<LagReport, AdminError> {
-    let mut is_told = false;
-    loop {
-        let next = client.admin().watch_lag(filter, generation, WAIT).await;
-        match next {
-            Err(error) if error.can_retry() => {
-                if !is_told {
-                    eprintln!("weir: {error}; trying again (Ctrl-C ends it)");
-                }
-                is_told = true;
-                tokio::time::sleep(RETRY).await;
-            }
-            done => return done,
-        }
-    }
 }

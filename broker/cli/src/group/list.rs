@@ -5,18 +5,55 @@ use crate::args::JsonArg;
 use crate::failure::Outcome;
 use crate::table::Table;
 use crate::{human, output};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use weir_client::{AdminError, Client, RequestError};
 
 /// `weir group list`.
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// Only groups in this state, such as stable or empty
-    #[arg(long, value_name = "STATE")]
-    state: Option<String>,
+    /// Only groups in this state; may be given several times
+    #[arg(long, value_name = "STATE", value_delimiter = ',', ignore_case = true)]
+    state: Vec<State>,
     #[command(flatten)]
     json: JsonArg,
+}
+
+/// The states of both protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    Empty,
+    Stable,
+    #[value(help = "consumer protocol: shares are being worked out")]
+    Assigning,
+    #[value(help = "consumer protocol: members are giving up and taking over")]
+    Reconciling,
+    #[value(
+        alias = "preparingrebalance",
+        help = "classic protocol: members are awaited"
+    )]
+    PreparingRebalance,
+    #[value(
+        alias = "completingrebalance",
+        help = "classic protocol: the leader shares out"
+    )]
+    CompletingRebalance,
+    Dead,
+}
+
+impl State {
+    /// As brokers write it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Stable => "Stable",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Dead => "Dead",
+        }
+    }
 }
 
 /// Runs the command.
@@ -31,10 +68,9 @@ pub(super) async fn run(client: &Client, args: &ListArgs) -> Outcome {
             }
             other => other.into(),
         })?;
-    let is_in = |state: &Option<String>| match (&args.state, state) {
-        (None, _) => true,
-        (Some(wanted), Some(state)) => wanted.eq_ignore_ascii_case(state),
-        (Some(_), None) => false,
+    let is_in = |state: &Option<String>| {
+        let wanted = |state: &String| args.state.iter().any(|wanted| wanted.name() == state);
+        args.state.is_empty() || state.as_ref().is_some_and(wanted)
     };
     groups.retain(|group| is_in(&group.state));
     if args.json.json {
@@ -49,8 +85,10 @@ pub(super) async fn run(client: &Client, args: &ListArgs) -> Outcome {
         return output::json(&rows.collect::<Vec<_>>());
     }
     if groups.is_empty() {
-        let which = args.state.as_ref().map_or("", |_| " in that state");
-        eprintln!("weir: there are no groups{which}; `weir consume --group` makes one");
+        match args.state.is_empty() {
+            true => eprintln!("weir: there are no groups; `weir consume --group` makes one"),
+            false => eprintln!("weir: no group is in that state"),
+        }
         return Ok(());
     }
     let mut table = Table::new(&["GROUP", "STATE", "PROTOCOL"]);

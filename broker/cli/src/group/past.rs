@@ -7,7 +7,7 @@ use super::refusal;
 use crate::args::JsonArg;
 use crate::failure::{Failure, Outcome};
 use crate::table::Table;
-use crate::{human, output};
+use crate::{human, names, output};
 use clap::Args;
 use serde_json::json;
 use weir_client::admin::{LagHistory, LagHistoryQuery, LagSeries};
@@ -66,6 +66,11 @@ pub(super) async fn run(
     for group in groups {
         if !history.groups.keys().any(|(name, _)| name == group) {
             super::live::described(client, group).await?;
+        }
+    }
+    if history.groups.values().all(|series| series.lag.is_empty()) {
+        for topic in topics {
+            names::topic(client, topic).await?;
         }
     }
     if json.json {

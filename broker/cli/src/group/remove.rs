@@ -1,12 +1,13 @@
 //! `weir group remove-member`: takes members out of a group. Those that still run join again, which
 //! is said before it is done.
 
+use super::naming::is_meant;
 use super::{live, refusal};
 use crate::args::JsonArg;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::prompt::Consent;
 use crate::{human, output};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use weir_client::Client;
 use weir_client::admin::GroupMember;
@@ -14,17 +15,18 @@ use weir_types::text::nearest;
 
 /// `weir group remove-member`.
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("who").required(true).multiple(false)))]
 pub(crate) struct RemoveArgs {
     /// The group
     group: String,
-    /// The members' ids, as `weir group describe` shows them
-    #[arg(value_name = "MEMBER", required_unless_present_any = ["instance_id", "all"])]
+    /// The members' ids, whole or as far as `weir group describe` shows them
+    #[arg(value_name = "MEMBER", group = "who")]
     members: Vec<String>,
     /// A static member by its name; may be given several times
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["members", "all"])]
+    #[arg(long, value_name = "NAME", group = "who")]
     instance_id: Vec<String>,
     /// All of them
-    #[arg(long, conflicts_with = "members")]
+    #[arg(long, group = "who")]
     all: bool,
     /// Why; the group's history keeps it
     #[arg(long, value_name = "TEXT", default_value = "weir group remove-member")]
@@ -100,22 +102,35 @@ fn chosen<'a>(members: &'a [GroupMember], args: &RemoveArgs) -> Outcome<Vec<&'a 
     }
     let id = |member: &'a GroupMember| Some(member.member_id.as_str());
     let instance = |member: &'a GroupMember| member.instance_id.as_deref();
+    let exact = |name: &str, wanted: &str| name == wanted;
     if args.instance_id.is_empty() {
-        pick(members, &args.members, &args.group, id)
+        pick(members, &args.members, &args.group, id, is_meant)
     } else {
-        pick(members, &args.instance_id, &args.group, instance)
+        pick(members, &args.instance_id, &args.group, instance, exact)
     }
 }
 
+/// The members of these names, whole or as far as they are meant by one only.
 fn pick<'a>(
     members: &'a [GroupMember],
     wanted: &[String],
     group: &str,
     name: impl Fn(&'a GroupMember) -> Option<&'a str>,
+    is_meant: impl Fn(&str, &str) -> bool,
 ) -> Outcome<Vec<&'a GroupMember>> {
     let mut chosen = Vec::new();
     for wanted in wanted {
-        let found = members.iter().find(|m| name(m) == Some(wanted.as_str()));
+        let whole = members.iter().find(|m| name(m) == Some(wanted.as_str()));
+        let meant = |m: &&'a GroupMember| name(m).is_some_and(|name| is_meant(name, wanted));
+        let mut meant = members.iter().filter(meant);
+        let found = match (whole, meant.next(), meant.next()) {
+            (None, Some(_), Some(_)) => {
+                let (group, wanted) = (human::name(group), human::name(wanted));
+                let text = format!("`{wanted}` begins more than one id in group `{group}`");
+                return Err(Failure::new(Exit::Refused, text).advise("write more of it"));
+            }
+            (whole, meant, _) => whole.or(meant),
+        };
         let Some(found) = found else {
             let text = format!(
                 "group `{}` has no member `{}`",

@@ -9,7 +9,7 @@ use crate::{human, output, waiting};
 use clap::Args;
 use futures_util::StreamExt;
 use weir_client::Client;
-use weir_client::admin::{GroupWatch, WatchQuery};
+use weir_client::admin::{GroupWatch, WatchLink, WatchQuery};
 
 /// `weir group watch`.
 #[derive(Args, Debug)]
@@ -86,6 +86,13 @@ async fn follow(args: &WatchArgs, mut watch: GroupWatch) -> Outcome {
         && let Some(seen) = watch.next().await
     {
         let seen = seen.map_err(|error| refusal::admin(&error, args.about()))?;
+        match seen.link {
+            Some(WatchLink::Away { reason }) => {
+                eprintln!("weir: {reason}; watching goes on once it is back (Ctrl-C ends it)");
+            }
+            Some(WatchLink::Back) => eprintln!("weir: the broker is back"),
+            None => {}
+        }
         if seen.missed > 0 {
             let missed = human::count(seen.missed);
             eprintln!("weir: {missed} changes passed too quickly to be told");
@@ -99,9 +106,10 @@ async fn follow(args: &WatchArgs, mut watch: GroupWatch) -> Outcome {
                 output::line(history::to_json(change))?;
                 continue;
             }
-            output::line(history::line(change))?;
+            let names = history::names(std::slice::from_ref(change));
+            output::line(history::line(change, &names))?;
             if args.details {
-                for detail in history::details(change) {
+                for detail in history::details(change, &names) {
                     output::line(format_args!("    {detail}"))?;
                 }
             }

@@ -149,10 +149,10 @@ fn print(page: &Page) -> Outcome {
     let records: i64 = page.ends.iter().map(Ends::records).sum();
     let bytes: i64 = page.sizes.values().sum();
     output::line(format_args!(
-        "Topic {} (id {}): {} partitions, {}, {}",
+        "Topic {} (id {}): {}, {}, {}",
         page.topic.name,
         page.topic.id,
-        page.topic.partitions.len(),
+        human::counted(page.topic.partitions.len(), "partition"),
         human::records(records),
         human::bytes(u64::try_from(bytes).unwrap_or(0)),
     ))?;

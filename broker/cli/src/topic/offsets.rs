@@ -1,7 +1,7 @@
 //! `weir topic offsets` and `weir topic delete-records`: where partitions begin and end.
 
 use crate::args::JsonArg;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::prompt::Consent;
 use crate::range::{Place, time_ms};
 use crate::table::Table;
@@ -78,7 +78,7 @@ pub(crate) fn chosen(topic: &TopicDescription, named: &[i32]) -> Outcome<Vec<i32
     }
     if let Some(stranger) = named.iter().find(|index| !all.contains(index)) {
         let text = format!("topic `{}` has no partition {stranger}", topic.name);
-        return Err(Failure::usage(text).advise(match all.len() {
+        return Err(Failure::new(Exit::Refused, text).advise(match all.len() {
             0 | 1 => "there is only 0".to_owned(),
             count => format!("there are 0 to {}", count - 1),
         }));

@@ -117,11 +117,16 @@ impl Place {
 
     /// Starts a broker on ports of the system's choice.
     pub(crate) fn serve(&self, more: &[&str]) -> Broker<'_> {
+        self.serve_at("127.0.0.1:0", more)
+    }
+
+    /// Starts a broker that listens there, such as one that was there before.
+    pub(crate) fn serve_at(&self, listen: &str, more: &[&str]) -> Broker<'_> {
         let args = [
             "serve",
             "--json",
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--set",
             "log.level=warn",
         ];
