@@ -8,16 +8,27 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod batch;
+pub mod bisect;
 pub mod chain;
+pub mod check;
 pub mod columns;
 pub mod limits;
 pub mod outcome;
+pub mod place;
 pub mod policy;
+pub mod staying;
+pub mod trouble;
 
+pub use batch::{Author, Rebuilt, compose, rebuild};
+pub use bisect::{Bisection, FailedRows, Verdict};
 pub use chain::{Chain, ChainError, Link, PluginRef};
+pub use check::{Invalid, InvalidPartitions, Place, check, check_partitions};
 pub use columns::{BytesColumn, Columns, HeadersColumn};
 pub use outcome::{Failure, FailureKind, Output, Refusal};
 pub use policy::{Policy, PolicyError};
+pub use staying::Staying;
+pub use trouble::{Origin, Trouble, dead_letters};
 
 /// What a component is for, told by what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,3 +32,6 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub const VERSION_BYTES_MAX: usize = 64;
 /// Bytes of what a plugin says about a refusal or a failure.
 pub const REASON_BYTES_MAX: usize = 1 << 10;
+/// Runs of a plugin that look for the records it fails on: eight culprits among a thousand records
+/// are told apart.
+pub const BISECTION_RUNS_MAX: u32 = 128;

@@ -18,6 +18,7 @@ pub mod log;
 pub mod producer;
 pub mod text;
 pub mod time;
+pub mod varint;
 
 pub use batch::{Batch, BatchHeader, BatchMeta};
 pub use cause::CauseKind;

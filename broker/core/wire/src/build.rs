@@ -4,10 +4,11 @@
 //! to [`BatchBuilder::finish_compressed`].
 
 use alloc::vec::Vec;
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use weir_types::{
     BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs,
     batch::{Compression, HEADER_BYTES, RecordHeader, write_header},
+    varint::{RecordParts, put_record},
 };
 
 /// The transactional bit of a batch's attributes.
@@ -77,31 +78,13 @@ impl BatchBuilder {
         headers: &[RecordHeader<'_>],
     ) {
         let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
+        let parts = RecordParts {
+            key,
+            value,
+            headers: headers.iter().copied(),
+        };
         let offset_delta = i64::from(self.count);
-        let header_count = headers.len() as i64;
-        let headers_size: usize = headers
-            .iter()
-            .map(|header| blob_size(Some(header.key)) + blob_size(header.value))
-            .sum();
-        let size = 1
-            + varint_size(timestamp_delta)
-            + varint_size(offset_delta)
-            + blob_size(key)
-            + blob_size(value)
-            + varint_size(header_count)
-            + headers_size;
-        let out = &mut self.bytes;
-        put_varint(out, size as i64);
-        out.put_u8(0); // attributes: unused by the protocol
-        put_varint(out, timestamp_delta);
-        put_varint(out, offset_delta);
-        put_blob(out, key);
-        put_blob(out, value);
-        put_varint(out, header_count);
-        for header in headers {
-            put_blob(out, Some(header.key));
-            put_blob(out, header.value);
-        }
+        put_record(&mut self.bytes, timestamp_delta, offset_delta, parts);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         assert!(self.count < i32::MAX, "a batch of {} records", self.count);
         self.count += 1;
@@ -177,38 +160,5 @@ impl BatchBuilder {
             base_sequence: stamp.base_sequence,
             record_count: self.count,
         }
-    }
-}
-
-/// Bytes of a zigzag varint.
-fn varint_size(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
-fn put_varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = zigzag(value);
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-fn blob_size(blob: Option<&[u8]>) -> usize {
-    blob.map_or(1, |bytes| varint_size(bytes.len() as i64) + bytes.len())
-}
-
-fn put_blob(out: &mut Vec<u8>, blob: Option<&[u8]>) {
-    match blob {
-        Some(bytes) => {
-            put_varint(out, bytes.len() as i64);
-            out.extend_from_slice(bytes);
-        }
-        None => put_varint(out, -1),
     }
 }
