@@ -1,0 +1,191 @@
+//! Compiles components, one at a time, on threads of their own and under a limit of time.
+//!
+//! Cranelift cannot be stopped: who waited too long is told so, and the thread goes on alone. It
+//! keeps its turn until it is done, so that however many components are sent, one core is busy.
+
+use crate::{
+    cache::Digest,
+    call::Live,
+    component::{Component, Description, Inner, describe},
+    error::CompileError,
+    exports::Names,
+    functions,
+    host::Shared,
+    inspect::{Outside, Standing},
+    limits::COMPILE_STACK_BYTES,
+    log::NoLog,
+    state::State,
+    wasi,
+};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc::sync_channel},
+    thread,
+    time::Instant,
+};
+use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+
+/// Whose turn it is to compile.
+#[derive(Default)]
+pub(crate) struct Turn {
+    taken: Mutex<bool>,
+    free: Condvar,
+}
+
+impl Turn {
+    /// Waits for the turn; whether it came in time.
+    fn take(&self, until: Instant) -> bool {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        let (mut taken, _) = self
+            .free
+            .wait_timeout_while(taken, left, |taken| *taken)
+            .unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut *taken, true)
+    }
+}
+
+/// Gives the turn back, also when compiling panics.
+struct Taken(Arc<Shared>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let turn = &self.0.turn;
+        *turn.taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        turn.free.notify_one();
+    }
+}
+
+/// Compiles a component and asks it what it is.
+pub(crate) fn compile(
+    shared: &Arc<Shared>,
+    bytes: &[u8],
+    digest: Digest,
+    outside: Outside,
+    until: Instant,
+) -> Result<Component, CompileError> {
+    if !shared.turn.take(until) {
+        return Err(CompileError::TooSlow);
+    }
+    let taken = Taken(Arc::clone(shared));
+    let (done, wait) = sync_channel(1);
+    let bytes = bytes.to_vec();
+    let work = move || {
+        let result = make(&taken.0, &bytes, digest, outside);
+        drop(taken);
+        // Nobody waits any more when the time was up.
+        let _ = done.send(result);
+    };
+    thread::Builder::new()
+        .name("weir-plugin-compile".into())
+        .stack_size(COMPILE_STACK_BYTES)
+        .spawn(work)
+        .map_err(|error| CompileError::Unavailable {
+            reason: error.to_string(),
+        })?;
+    let left = until.saturating_duration_since(Instant::now());
+    match wait.recv_timeout(left) {
+        Ok(result) => result,
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(CompileError::TooSlow),
+        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err(CompileError::Invalid {
+            reason: "the compiler fails on it".into(),
+        }),
+    }
+}
+
+fn make(
+    shared: &Arc<Shared>,
+    bytes: &[u8],
+    digest: Digest,
+    outside: Outside,
+) -> Result<Component, CompileError> {
+    let compiled = compiled(shared, bytes, &digest)?;
+    let wrong_types = |error: wasmtime::Error| CompileError::WrongTypes {
+        reason: format!("{error:#}"),
+    };
+    let pre = link(&compiled, &outside).map_err(wrong_types)?;
+    let Some(names) = Names::find(&compiled, outside.world) else {
+        return Err(CompileError::Invalid {
+            reason: "an export is not where it was".into(),
+        });
+    };
+    let budget = if outside.wants_wasi() {
+        shared.config.runtime_budget
+    } else {
+        shared.config.budget
+    };
+    let begun = Live::new(&pre, &names, &budget, Arc::new(NoLog), Arc::new([]));
+    let mut live = begun.map_err(|stop| CompileError::NoDescription {
+        reason: stop.failure().message,
+    })?;
+    live.check_types(outside.world).map_err(wrong_types)?;
+    let description: Description = describe(&mut live, &budget)?;
+    Ok(Component {
+        inner: Arc::new(Inner {
+            _shared: Arc::clone(shared),
+            digest,
+            bytes: bytes.len(),
+            outside,
+            description,
+            budget,
+            names,
+            pre,
+        }),
+    })
+}
+
+/// The machine code of a component: what was kept, or made now and kept.
+fn compiled(shared: &Shared, bytes: &[u8], digest: &Digest) -> Result<Compiled, CompileError> {
+    let kept = shared.cache.as_ref().and_then(|cache| cache.load(digest));
+    if let Some(compiled) = kept.and_then(|artifact| load(shared, &artifact)) {
+        return Ok(compiled);
+    }
+    let compiled = Compiled::from_binary(&shared.engine, bytes);
+    let compiled = compiled.map_err(|error| CompileError::Invalid {
+        reason: format!("{error:#}"),
+    })?;
+    if let Some(cache) = &shared.cache {
+        let artifact = compiled
+            .serialize()
+            .map_err(|error| CompileError::Invalid {
+                reason: format!("{error:#}"),
+            })?;
+        cache
+            .keep(digest, &artifact)
+            .map_err(|error| CompileError::Unavailable {
+                reason: format!("what was compiled cannot be kept: {error}"),
+            })?;
+    }
+    Ok(compiled)
+}
+
+/// Loads what was kept; nothing where the engine does not take it.
+fn load(shared: &Shared, artifact: &[u8]) -> Option<Compiled> {
+    // SAFETY: the bytes are what `serialize` gave for this engine: `Cache::load` holds a SHA-256
+    // against them that binds them to the engine and the component, and only the broker's own
+    // user may write where they lie.
+    #[expect(
+        unsafe_code,
+        reason = "machine code that this program made itself is loaded"
+    )]
+    let loaded = unsafe { Compiled::deserialize(&shared.engine, artifact) };
+    loaded.ok()
+}
+
+/// Links a component with everything it imports.
+fn link(compiled: &Compiled, outside: &Outside) -> wasmtime::Result<InstancePre<State>> {
+    let mut linker = Linker::new(compiled.engine());
+    for import in &outside.imports {
+        let path = import.name.split('@').next().unwrap_or_default();
+        match (import.standing, wasi::interface(path)) {
+            (Standing::Plugin, _) if path == "weir:plugin/host" => {
+                functions::link(&mut linker.instance(&import.name)?)?;
+            }
+            (Standing::Fixed, Some(add)) => add(&mut linker.instance(&import.name)?)?,
+            _ => {}
+        }
+    }
+    // What is not here is a part of WASI that no plugin is granted: each of its functions traps
+    // with its own name.
+    linker.define_unknown_imports_as_traps(compiled)?;
+    linker.instantiate_pre(compiled)
+}
