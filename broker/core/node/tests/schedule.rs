@@ -389,6 +389,7 @@ impl World {
                 key,
                 header: batch.header(),
                 batch,
+                sequences: weir_node::Sequences::Contiguous,
             }],
         };
         self.ask(Asked::Produce(key, records), Ask::Produce(ask));

@@ -370,6 +370,7 @@ impl World {
                 key: self.key(key),
                 header: batch.header(),
                 batch,
+                sequences: weir_node::Sequences::Contiguous,
             }
         });
         let acks = match option("acks") {
