@@ -4,7 +4,7 @@
 //! them. Only values; the rules are in `decide`.
 
 use crate::image::Listener;
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use weir_plugin::World;
 use weir_types::{BrokerId, ErrorCode, PartitionIndex, ProducerId, TopicId};
 
@@ -26,13 +26,15 @@ pub enum Command {
     /// Take a block of `limits::PRODUCER_ID_BLOCK` producer ids.
     AllocateProducerIds,
     /// Deploy a version of a plugin, whose component is on every broker.
-    DeployPlugin(DeployPlugin),
+    DeployPlugin(Box<DeployPlugin>),
     /// Let a version of a plugin count where none is named.
     ActivatePlugin {
         /// Of which plugin.
         name: String,
         /// Which version; nothing: the one that was active before.
         version: Option<String>,
+        /// Only say what would happen.
+        validate_only: bool,
     },
     /// Forget a version of a plugin.
     RemovePlugin {
@@ -40,11 +42,13 @@ pub enum Command {
         name: String,
         /// Which version; nothing: all of them.
         version: Option<String>,
+        /// Only say what would happen.
+        validate_only: bool,
     },
     /// Make a view.
-    CreateView(CreateView),
+    CreateView(Box<CreateView>),
     /// Make a router job.
-    CreateJob(CreateJob),
+    CreateJob(Box<CreateJob>),
     /// Do something with a job.
     AlterJob {
         /// Which.
@@ -86,6 +90,8 @@ pub struct CreateView {
     pub chain: String,
     /// What becomes of records that the chain cannot deal with, as people write it; empty: stop.
     pub policy: String,
+    /// Who may read it (`weir.readers`); nothing: everybody who may read topics.
+    pub readers: Option<String>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
@@ -103,6 +109,8 @@ pub struct CreateJob {
     pub chain: String,
     /// What becomes of records that the chain cannot deal with, as people write it; empty: stop.
     pub policy: String,
+    /// Let it stand still until it is told to go on.
+    pub paused: bool,
     /// Only say what would happen.
     pub validate_only: bool,
 }
@@ -285,7 +293,7 @@ pub enum Reply {
     Activated {
         /// The version that counts now.
         version: Arc<str>,
-        /// The one that a rollback leads to.
+        /// The one that a rollback leads to from now on.
         previous: Option<Arc<str>>,
     },
     /// To `RemovePlugin`: the versions that are gone.
@@ -294,9 +302,13 @@ pub enum Reply {
     ViewCreated {
         /// How many partitions it has.
         partitions: usize,
+        /// Its chain as it is kept.
+        chain: String,
     },
     /// To `CreateJob` and `AlterJob`.
     Job {
+        /// Its chain as it is kept.
+        chain: String,
         /// How often it was started by now.
         generation: u32,
         /// Whether it stands still.

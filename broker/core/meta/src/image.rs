@@ -382,10 +382,8 @@ impl Image {
         }
         let deleted = self.deleted.iter();
         records.extend(deleted.map(|id| MetaRecord::TopicDeleted { id: *id }));
-        let (views, topics): (Vec<_>, Vec<_>) = self
-            .topics
-            .values()
-            .partition(|topic| topic.view.is_some());
+        let (views, topics): (Vec<_>, Vec<_>) =
+            self.topics.values().partition(|topic| topic.view.is_some());
         for topic in topics.into_iter().chain(views) {
             topic_records(topic, &mut records);
         }

@@ -200,6 +200,7 @@ impl World {
                 Effect::Log(command) => self.log(command),
                 Effect::Propose { .. } => panic!("nobody asked for it"),
                 Effect::Tell { .. } => panic!("lag is not kept here"),
+                Effect::Transform { .. } => panic!("nothing is attached"),
                 Effect::Notice(_) => {}
             }
         }

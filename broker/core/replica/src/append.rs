@@ -99,7 +99,9 @@ pub enum AppendError {
     },
     /// A batch whose producer's batches only ascend begins before the last one known and ends
     /// behind it, or comes before one that the disk lost was sent again.
-    #[error("producer {id} sends sequences {first} to {end}; {expected} is the least that may follow")]
+    #[error(
+        "producer {id} sends sequences {first} to {end}; {expected} is the least that may follow"
+    )]
     Overlap {
         /// The producer.
         id: ProducerId,

@@ -2,10 +2,7 @@
 //! write them, in the one form that each has.
 
 use super::{DecodeError, Reader, head, kind, put_i64, put_len, put_str};
-use crate::{
-    limits::JOB_TOPICS_MAX,
-    record::MetaRecord,
-};
+use crate::{limits::JOB_TOPICS_MAX, record::MetaRecord};
 use alloc::{string::ToString, vec::Vec};
 use core::str::FromStr;
 use weir_plugin::{Chain, Policy, World};

@@ -452,7 +452,7 @@ pub static TOPIC_CONFIGS: &[ConfigKey] = &[
         ConfigType::String,
         "",
         Rule::Chain,
-        "The plugins that batches go through before they are appended, such as 'mask-fields@1.2.0(fields=\"card\")|drop-nulls'; without '@VERSION' the active version counts. They change or drop records and never add one.",
+        "The plugins that batches go through before they are appended, such as 'mask-fields@1.2.0(fields=\"card\")', one after the other with a vertical bar between; without '@VERSION' the active version counts. They change or drop records and never add one.",
     ),
     key(
         "weir.ingest.policy",

@@ -165,9 +165,7 @@ pub(super) fn check_attached(
 ) -> Result<(), Refusal> {
     let attached = match setting {
         _ if value.is_empty() => return Ok(()),
-        "weir.ingest" | "weir.ingest.shadow" => {
-            chain(image, value, World::Transform).map(|_| ())
-        }
+        "weir.ingest" | "weir.ingest.shadow" => chain(image, value, World::Transform).map(|_| ()),
         "weir.partitioner" => chain(image, value, World::Partitioner).map(|_| ()),
         "weir.ingest.policy" => policy(image, topic, value).map(|_| ()),
         _ => return Ok(()),

@@ -89,10 +89,16 @@ pub fn decide(image: &Image, now: Now, command: &Command) -> Result<Decision, De
         Command::AlterConfigs(alter) => configs::alter(image, alter),
         Command::AllocateProducerIds => allocate_producer_ids(image),
         Command::DeployPlugin(deploy) => plugins::deploy(image, now, deploy),
-        Command::ActivatePlugin { name, version } => {
-            plugins::activate(image, name, version.as_deref())
-        }
-        Command::RemovePlugin { name, version } => plugins::remove(image, name, version.as_deref()),
+        Command::ActivatePlugin {
+            name,
+            version,
+            validate_only,
+        } => plugins::activate(image, name, version.as_deref(), *validate_only),
+        Command::RemovePlugin {
+            name,
+            version,
+            validate_only,
+        } => plugins::remove(image, name, version.as_deref(), *validate_only),
         Command::CreateView(create) => streams::create_view(image, now, create),
         Command::CreateJob(create) => streams::create_job(image, now, create),
         Command::AlterJob { name, action } => streams::alter_job(image, name, *action),

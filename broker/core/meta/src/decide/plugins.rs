@@ -134,6 +134,7 @@ pub(super) fn activate(
     image: &Image,
     name: &str,
     version: Option<&str>,
+    validate_only: bool,
 ) -> Result<Decision, DecideError> {
     let plugin = plugin(image, name)?;
     let wanted = match (version, &plugin.previous) {
@@ -155,11 +156,16 @@ pub(super) fn activate(
         let records = Vec::new();
         return Ok(Decision { records, reply });
     }
+    let record = MetaRecord::PluginActive {
+        name: plugin.name.clone(),
+        version: wanted.clone(),
+    };
     Ok(Decision {
-        records: vec![MetaRecord::PluginActive {
-            name: plugin.name.clone(),
-            version: wanted.clone(),
-        }],
+        records: if validate_only {
+            Vec::new()
+        } else {
+            vec![record]
+        },
         reply: Reply::Activated {
             version: wanted.clone(),
             previous: plugin.active.clone(),
@@ -171,6 +177,7 @@ pub(super) fn remove(
     image: &Image,
     name: &str,
     version: Option<&str>,
+    validate_only: bool,
 ) -> Result<Decision, DecideError> {
     let plugin = plugin(image, name)?;
     let gone: Vec<Arc<str>> = match version {
@@ -209,7 +216,7 @@ pub(super) fn remove(
         version: version.clone(),
     };
     Ok(Decision {
-        records: gone.iter().map(record).collect(),
+        records: gone.iter().filter(|_| !validate_only).map(record).collect(),
         reply: Reply::PluginRemoved(gone),
     })
 }

@@ -7,13 +7,21 @@ use super::{
 };
 use crate::{
     command::{CreateJob, CreateView, JobAction, Reply},
+    config::check_value,
     image::{Image, Topic, job_record},
     limits::{JOB_TOPICS_MAX, JOBS_MAX, VIEWS_MAX},
     name,
     plugins::Job,
     record::MetaRecord,
 };
-use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec,
+    vec::Vec,
+};
 use weir_plugin::{Policy, World};
 use weir_types::{ErrorCode, Now, TopicId};
 
@@ -39,29 +47,42 @@ pub(super) fn create_view(
     }
     let policy = policy(image, &create.name, &create.policy)?;
     if matches!(policy, Policy::DeadLetter(_)) {
-        let text = String::from(
-            "a view writes nothing, dead letters neither: its policy is stop or skip",
-        );
+        let text =
+            String::from("a view writes nothing, dead letters neither: its policy is stop or skip");
         return refuse(ErrorCode::InvalidConfig, text);
     }
-    let records = if create.validate_only {
-        Vec::new()
-    } else {
-        vec![MetaRecord::View {
+    let reply = Reply::ViewCreated {
+        partitions: source.partitions.len(),
+        chain: chain.to_string(),
+    };
+    let mut records = Vec::new();
+    let readers = readers(create)?;
+    if !create.validate_only {
+        records.push(MetaRecord::View {
             id: create.id,
             name: create.name.as_str().into(),
             source: source.id,
             chain,
             policy,
             created_at: now.wall,
-        }]
+        });
+        records.extend(readers);
+    }
+    Ok(Decision { records, reply })
+}
+
+/// Who may read a view, where it is said.
+fn readers(create: &CreateView) -> Result<Option<MetaRecord>, Refusal> {
+    let Some(readers) = &create.readers else {
+        return Ok(None);
     };
-    Ok(Decision {
-        records,
-        reply: Reply::ViewCreated {
-            partitions: source.partitions.len(),
-        },
-    })
+    let key = check_value("weir.readers", readers);
+    let key = key.map_err(|text| (ErrorCode::InvalidConfig, text))?;
+    Ok(Some(MetaRecord::TopicConfig {
+        topic: create.id,
+        name: key.name.into(),
+        value: Some(readers.trim().to_string()),
+    }))
 }
 
 pub(super) fn create_job(
@@ -97,11 +118,12 @@ pub(super) fn create_job(
         to,
         chain,
         policy,
-        paused: false,
+        paused: create.paused,
         generation: 1,
         created_at: now.wall,
     };
     let reply = Reply::Job {
+        chain: job.chain.to_string(),
         generation: job.generation,
         paused: job.paused,
     };
@@ -158,6 +180,7 @@ pub(super) fn alter_job(
         JobAction::Delete => {}
     }
     let reply = Reply::Job {
+        chain: job.chain.to_string(),
         generation: job.generation,
         paused: job.paused,
     };

@@ -304,7 +304,11 @@ fn check_free(
     let invalid = |message| (ErrorCode::InvalidTopicException, message);
     name::check(text).map_err(invalid)?;
     if let Some(topic) = image.topic_named(text) {
-        let kind = if topic.view.is_some() { "view" } else { "topic" };
+        let kind = if topic.view.is_some() {
+            "view"
+        } else {
+            "topic"
+        };
         let message = format!("{kind} '{text}' exists already");
         return Err((ErrorCode::TopicAlreadyExists, message));
     }
