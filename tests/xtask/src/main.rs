@@ -1,4 +1,4 @@
-//! The project's chores in one place: `cargo xtask verify | fix | tidy | sim | e2e | bench`.
+//! The project's chores in one place: `cargo xtask verify | fix | tidy | sim | e2e | bench | plugins`.
 //!
 //! `verify` never writes into the tree; `fix` is the one that does. Nothing here knows a rule of
 //! the broker: it starts tools, reads files and says what it found.
@@ -6,6 +6,7 @@
 
 mod bench;
 mod e2e;
+mod plugins;
 mod sim;
 mod step;
 mod suggest;
@@ -33,10 +34,14 @@ usage: cargo xtask COMMAND [OPTIONS]
       --against-kafka         the scenarios themselves, proved on Apache Kafka
   bench [--quick] [--only NAME]... [--json FILE]
                               the tables of throughput and latency, and the run against Kafka
+  plugins [--check] [--only NAME]... | --foreign
+                              build the guests of plugins/examples into plugins/prebuilt;
+                              --check only holds their behaviour against what is there,
+                              --foreign builds those in C, Python and JavaScript
 
 exit code: 0 all well, 1 something failed, 2 wrong usage";
 
-const COMMANDS: [&str; 6] = ["verify", "fix", "tidy", "sim", "e2e", "bench"];
+const COMMANDS: [&str; 7] = ["verify", "fix", "tidy", "sim", "e2e", "bench", "plugins"];
 
 /// Wrong usage, as told apart from a check that failed: it has an exit code of its own.
 #[derive(Debug)]
@@ -82,6 +87,7 @@ fn run() -> Result<()> {
         "sim" => sim::sim(&workspace, &rest),
         "e2e" => e2e::e2e(&workspace, &rest),
         "bench" => bench::bench(&workspace, &rest),
+        "plugins" => plugins::plugins(&workspace, &rest),
         other => {
             let near = suggest::nearest(other, &COMMANDS);
             bail!(UsageError(format!("there is no command '{other}'{near}")))

@@ -46,8 +46,7 @@ pub(super) fn register(
         rack: broker.rack.clone(),
         registered_at: now.wall,
     });
-    // Views follow their sources.
-    for topic in image.topics().filter(|topic| topic.view.is_none()) {
+    for topic in image.topics() {
         for (index, partition) in topic.partitions.iter().enumerate() {
             let leads = partition.leader == Some(broker.id);
             let can_lead = partition.leader.is_none() && partition.isr.contains(&broker.id);

@@ -441,7 +441,6 @@ impl Broker {
                     self.notices.push(notice);
                 }
                 Effect::Notice(notice) => panic!("{notice:?}"),
-                Effect::Transform { key, .. } => panic!("{key:?} has no plugins"),
             }
         }
     }
