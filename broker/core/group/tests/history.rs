@@ -123,6 +123,36 @@ fn a_rebalance_that_a_restart_cuts_short_keeps_its_causes() {
 }
 
 #[test]
+fn a_rebalance_that_a_restart_cuts_short_begins_with_the_members_of_the_last_one() {
+    check(expect![[r#"
+        hb g a
+          a: epoch 1 t:0,1,2,3
+        at 2000
+        hb g b
+          b: epoch 2 none
+        at 3000
+        restart
+        hb g a epoch=1 own=t:0,1,2,3
+          a: epoch 1 t:0,1
+        hb g a epoch=1 own=t:0,1
+          a: epoch 2 t:0,1
+        hb g b epoch=2
+          b: epoch 2 t:2,3
+        history g
+          #1 at 0 for 0 ms, epoch 1: 0 Joined a
+             [] -> [a]
+             t-0: - -> a
+             t-1: - -> a
+             t-2: - -> a
+             t-3: - -> a
+          #2 at 2000 for 1000 ms, epoch 2: 2000 Joined b, 3000 CoordinatorMoved
+             [a] -> [a b]
+             t-2: a -> b
+             t-3: a -> b
+    "#]]);
+}
+
+#[test]
 fn a_rebalance_written_before_names_of_clients_were_kept_can_be_read() {
     let mut world = World::new(GroupConfig::default());
     world.line("hb g a client=app");
