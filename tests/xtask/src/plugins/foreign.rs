@@ -59,7 +59,7 @@ pub(super) fn c(workspace: &Workspace, built: &Path) -> Result<()> {
             "-I",
         ])
         .arg(&folder)
-        .arg(format!("--ld-path={}", linker.display()))
+        .arg(format!("-fuse-ld={}", linker.display()))
         .arg("-Wl,--no-entry,--gc-sections,--strip-debug")
         .arg(
             workspace
