@@ -22,7 +22,9 @@ use std::{
     thread,
     time::Instant,
 };
-use wasmtime::component::{Component as Compiled, InstancePre, Linker};
+use wasmtime::component::{
+    Component as Compiled, InstancePre, Linker, LinkerInstance, ResourceType, types::ComponentItem,
+};
 
 /// Whose turn it is to compile.
 #[derive(Default)]
@@ -171,21 +173,48 @@ fn load(shared: &Shared, artifact: &[u8]) -> Option<Compiled> {
     loaded.ok()
 }
 
-/// Links a component with everything it imports.
+/// Links a component with everything it imports: first every function so that it traps with its own
+/// name, then what is granted in its place.
 fn link(compiled: &Compiled, outside: &Outside) -> wasmtime::Result<InstancePre<State>> {
-    let mut linker = Linker::new(compiled.engine());
-    for import in &outside.imports {
-        let path = import.name.split('@').next().unwrap_or_default();
-        match (import.standing, wasi::interface(path)) {
-            (Standing::Plugin, _) if path == "weir:plugin/host" => {
-                functions::link(&mut linker.instance(&import.name)?)?;
+    let engine = compiled.engine();
+    let mut linker = Linker::new(engine);
+    linker.allow_shadowing(true);
+    let types = compiled.component_type();
+    for (name, item) in types.imports(engine) {
+        // What is imported beside instances are types, which need nothing.
+        let ComponentItem::ComponentInstance(instance) = item else {
+            continue;
+        };
+        let mut it = linker.instance(name)?;
+        for (part, item) in instance.exports(engine) {
+            match item {
+                ComponentItem::ComponentFunc(_) => trap(&mut it, name, part)?,
+                ComponentItem::Resource(_) => {
+                    it.resource(part, ResourceType::host::<()>(), |_, _| Ok(()))?;
+                }
+                _ => {}
             }
-            (Standing::Fixed, Some(add)) => add(&mut linker.instance(&import.name)?)?,
+        }
+        let standing = outside.imports.iter().find(|import| import.name == name);
+        let standing = standing.map(|import| import.standing);
+        let path = name.split('@').next().unwrap_or_default();
+        match (standing, wasi::interface(path)) {
+            (Some(Standing::Plugin), _) if path == "weir:plugin/host" => functions::link(&mut it)?,
+            (Some(Standing::Fixed), Some(add)) => add(&mut it)?,
             _ => {}
         }
     }
-    // What is not here is a part of WASI that no plugin is granted: each of its functions traps
-    // with its own name.
-    linker.define_unknown_imports_as_traps(compiled)?;
     linker.instantiate_pre(compiled)
+}
+
+/// Has a function trap with its name.
+fn trap(
+    it: &mut LinkerInstance<'_, State>,
+    interface: &str,
+    function: &str,
+) -> wasmtime::Result<()> {
+    let words = format!("it called '{interface}#{function}', which plugins are not granted");
+    it.func_new(function, move |_, _, _| {
+        Err(wasmtime::Error::msg(words.clone()))
+    })
 }

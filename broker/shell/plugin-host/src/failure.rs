@@ -99,12 +99,6 @@ fn untrapped(store: &Store<State>, error: &Error, allowed: Allowance) -> Stop {
     }
     // A function of the host that refuses has the guest's functions behind it.
     if error.downcast_ref::<WasmBacktrace>().is_some() {
-        let cause = cause
-            .strip_prefix("unknown import: `")
-            .and_then(|rest| rest.strip_suffix("` has not been defined"))
-            .map_or(cause.clone(), |name| {
-                format!("it called '{name}', which plugins are not granted")
-            });
         return Stop::Broken(failure(
             FailureKind::Trapped,
             format!("{cause}{}", place(store, error)),
