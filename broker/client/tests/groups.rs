@@ -432,6 +432,24 @@ async fn a_static_member_comes_back_and_no_other_takes_its_name() {
     .await;
 }
 
+/// Tells when the coordinator of a member goes and comes.
+struct Watchman(
+    GroupProtocol,
+    mpsc::UnboundedSender<(GroupProtocol, &'static str)>,
+);
+
+impl RebalanceListener for Watchman {
+    fn coordinator_away(&mut self, reason: &str) {
+        assert!(!reason.is_empty());
+        self.1.send((self.0, "away")).expect("the test listens");
+    }
+
+    fn coordinator_back(&mut self, after: Duration) {
+        assert!(after > Duration::ZERO);
+        self.1.send((self.0, "back")).expect("the test listens");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coordinator_that_restarts_is_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -445,19 +463,35 @@ async fn a_coordinator_that_restarts_is_found_again() {
         .expect("made");
     write(&client, "back", 1, 5).await;
     let mut members = Vec::new();
+    let (told, mut heard) = mpsc::unbounded_channel();
     for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
         let group = format!("back-{protocol:?}");
         let builder = client.group(&group).topics(["back"]).protocol(protocol);
         let builder = builder.offset_reset(OffsetReset::Earliest);
         let builder = builder.heartbeat_interval(Duration::from_millis(200));
+        let builder = builder.listener(Watchman(protocol, told.clone()));
         let mut member = builder.build().expect("builds");
         assert_eq!(read(&mut member, 5).await, [0, 1, 2, 3, 4]);
         member.commit().await.expect("committed");
         members.push(member);
     }
+    heard.try_recv().expect_err("nobody was away");
     broker.shutdown().await;
+    let protocols = [GroupProtocol::Consumer, GroupProtocol::Classic];
+    for (member, protocol) in members.iter_mut().zip(protocols) {
+        tokio::select! {
+            record = member.next() => panic!("nobody has written: {record:?}"),
+            word = heard.recv() => assert_eq!(word, Some((protocol, "away"))),
+        }
+    }
     let broker = start(folder.path(), &listen).await;
     let rest = async {
+        for (member, protocol) in members.iter_mut().zip(protocols) {
+            tokio::select! {
+                record = member.next() => panic!("nobody has written: {record:?}"),
+                word = heard.recv() => assert_eq!(word, Some((protocol, "back"))),
+            }
+        }
         write(&client, "back", 1, 3).await;
         for member in &mut members {
             assert_eq!(read(member, 3).await, [5, 6, 7]);

@@ -11,11 +11,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use weir_meta::Image;
 use weir_node::Node;
-use weir_node::event::{Effect, Event, Notice, ProposalId, RequestId, ShardMessage};
+use weir_node::event::{
+    Effect, Event, Notice, ProposalId, RequestId, ShardMessage, TransformRefusal,
+};
 use weir_node::request::{Answer, Ask};
 use weir_store::{Store, TailCache};
 use weir_types::log::{LogCommand, LogEvent, Token};
-use weir_types::{Now, ShardId};
+use weir_types::{ErrorCode, Now, ShardId};
 
 /// What a shard is told.
 pub(crate) enum ToShard {
@@ -205,6 +207,13 @@ impl Shard {
             Effect::Notice(notice) => tell(&notice),
             Effect::Tell { to, message } => return self.say(to, message),
             Effect::Log(command) => return self.command(command).map(Event::Log),
+            Effect::Transform { ticket, .. } => {
+                let result = Err(TransformRefusal {
+                    error: ErrorCode::UnknownServerError,
+                    message: "this broker runs no plugins".to_owned(),
+                });
+                return Some(Event::Transformed { ticket, result });
+            }
         }
         None
     }

@@ -73,6 +73,8 @@ pub struct GroupLag {
     pub lag: Option<i64>,
     /// How long it is behind where it is furthest behind.
     pub time: Option<Duration>,
+    /// Where it is behind and that is not known: how long at least.
+    pub time_at_least: Option<Duration>,
     /// The topics it reads or keeps offsets of, by name.
     pub topics: BTreeMap<String, GroupTopicLag>,
 }
@@ -86,6 +88,8 @@ pub struct GroupTopicLag {
     pub lag: Option<i64>,
     /// How long it is behind where it is furthest behind.
     pub time: Option<Duration>,
+    /// Where it is behind and that is not known: how long at least.
+    pub time_at_least: Option<Duration>,
     /// Its partitions; none where only totals were asked for.
     pub partitions: BTreeMap<PartitionIndex, PartitionLag>,
 }
@@ -104,6 +108,8 @@ pub struct PartitionLag {
     /// Now minus the moment when the high watermark passed the committed offset; nothing at all
     /// where the group is not behind.
     pub time: Option<Duration>,
+    /// Where it is behind and that is not known: how long at least.
+    pub time_at_least: Option<Duration>,
     /// Who owns it.
     pub owner: Option<LagOwner>,
 }
@@ -376,6 +382,7 @@ impl GroupLag {
         self.members = group.member_count;
         self.lag = known(group.lag);
         self.time = time(group.lag_ms);
+        self.time_at_least = time(group.lag_ms_at_least);
         for topic in group.topics {
             let place = self.topics.entry(topic.topic.to_string()).or_default();
             place.add(topic, &group.members);
@@ -388,6 +395,7 @@ impl GroupTopicLag {
         self.id = topic.topic_id;
         self.lag = known(topic.lag);
         self.time = time(topic.lag_ms);
+        self.time_at_least = time(topic.lag_ms_at_least);
         let rows = topic.partitions.into_iter();
         self.partitions
             .extend(rows.map(|row| (row.partition, partition(&row, members))));
@@ -402,6 +410,7 @@ fn partition(row: &LagPartition, members: &[LagMember]) -> PartitionLag {
         end: offset(row.high_watermark),
         lag: known(row.lag),
         time: time(row.lag_ms),
+        time_at_least: time(row.lag_ms_at_least),
         owner: owner.and_then(|at| members.get(at)).map(|member| LagOwner {
             member_id: member.member_id.to_string(),
             instance_id: member.instance_id.as_ref().map(ToString::to_string),
@@ -473,6 +482,7 @@ mod tests {
             high_watermark: Offset(10),
             lag,
             lag_ms: if lag > 0 { 1500 } else { lag },
+            lag_ms_at_least: -1,
             member,
         }
     }

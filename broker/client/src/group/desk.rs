@@ -17,6 +17,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_types::{Offset, TopicId};
@@ -37,6 +38,10 @@ pub(crate) enum Order {
     Take(Vec<Start>),
     /// Tell that it polls.
     Report,
+    /// Tell the listener that the coordinator is away, for this reason.
+    Away(String),
+    /// Tell the listener that it is back, after so long.
+    Back(Duration),
     /// Tell the program of an error after which the member goes on.
     Warn(GroupError),
     /// Tell the program that it is over.

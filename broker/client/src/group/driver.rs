@@ -7,7 +7,7 @@ use super::{
     CommitOffset, FinalCommit, GroupProtocol,
     builder::Pattern,
     desk::{Desk, Event, Order, Start},
-    member::{Answer, Ask, Input, Member, Output},
+    member::{Answer, Ask, Input, Member, Output, is_away},
     offsets::Ids,
     work::{Counted, Desktop, Made, made},
 };
@@ -80,6 +80,8 @@ pub(crate) struct Driver {
     polled_at: Instant,
     look_at: Instant,
     is_stalled: bool,
+    /// Since when the coordinator gives no answer that counts.
+    away_since: Option<Instant>,
     /// When all topics were asked for, for an expression.
     learned_at: Instant,
     is_learning: bool,
@@ -117,6 +119,7 @@ impl Driver {
             polled_at: now,
             look_at: now,
             is_stalled: false,
+            away_since: None,
             learned_at: now,
             is_learning: false,
             is_learning_asked: false,
@@ -441,9 +444,18 @@ impl Driver {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Told(Ok(answer)) => self.input(Input::Told(answer)),
+            Done::Told(Ok(answer)) => {
+                let code = answer.code();
+                if is_away(code) {
+                    self.coordinator_is_away(code.text());
+                } else {
+                    self.coordinator_is_back();
+                }
+                self.input(Input::Told(answer));
+            }
             Done::Told(Err(error)) => {
                 tracing::debug!(group = %self.desktop.settings.group, %error, "no answer of the coordinator");
+                self.coordinator_is_away(&error.to_string());
                 self.input(Input::Failed(error));
             }
             Done::Placed(None) => self.input(Input::NotTaken),
@@ -472,6 +484,20 @@ impl Driver {
             Done::Committed(result) => self.committed(result),
             Done::Learned => self.is_learning = false,
             Done::Nothing => {}
+        }
+    }
+
+    /// Told once, however often it is asked in vain.
+    fn coordinator_is_away(&mut self, reason: &str) {
+        if self.away_since.is_none() && !self.is_leaving {
+            self.away_since = Some(Instant::now());
+            self.desk.order(Order::Away(reason.to_owned()));
+        }
+    }
+
+    fn coordinator_is_back(&mut self) {
+        if let Some(since) = self.away_since.take() {
+            self.desk.order(Order::Back(since.elapsed()));
         }
     }
 

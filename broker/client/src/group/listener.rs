@@ -1,10 +1,13 @@
-//! What a program may do when partitions come and go.
+//! What a program may do when partitions, or the group's coordinator, come and go.
 //!
 //! Listeners run on the program's own task, inside a poll: between two records, never beside one.
 
 use super::CommitOffset;
 use crate::record::TopicPartition;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use weir_types::Offset;
 
 /// Offsets that are committed before partitions are given up.
@@ -56,6 +59,17 @@ pub trait RebalanceListener: Send {
     /// Partitions are gone, perhaps to others already: nothing of them can be committed any more.
     fn lost(&mut self, partitions: &BTreeSet<TopicPartition>) {
         let _ = partitions;
+    }
+
+    /// The group's coordinator does not answer, or is none any more, for this reason. The member
+    /// looks for it, again and again, and reads on meanwhile; what it commits waits.
+    fn coordinator_away(&mut self, reason: &str) {
+        let _ = reason;
+    }
+
+    /// A coordinator answers again, so long after that was told.
+    fn coordinator_back(&mut self, after: Duration) {
+        let _ = after;
     }
 }
 

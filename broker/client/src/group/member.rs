@@ -62,6 +62,19 @@ pub(crate) enum Answer {
     Leave,
 }
 
+impl Answer {
+    /// What is wrong.
+    pub(crate) const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Modern(answer) => answer.error_code,
+            Self::Join(answer) => answer.error_code,
+            Self::Sync(answer) => answer.error_code,
+            Self::Heartbeat(answer) => answer.error_code,
+            Self::Leave => ErrorCode::None,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
@@ -211,6 +224,11 @@ impl Pauses {
         self.failures += 1;
         pause
     }
+}
+
+/// Whether this is the answer of a broker that coordinates nothing for now.
+pub(crate) const fn is_away(code: ErrorCode) -> bool {
+    is_moved(code) || matches!(code, ErrorCode::CoordinatorLoadInProgress)
 }
 
 /// Whether another broker may be the coordinator now.

@@ -224,6 +224,8 @@ impl GroupConsumer {
             } => self.release(&partitions, is_lost),
             Order::Take(starts) => self.take(starts),
             Order::Report => self.tell(Event::Polled),
+            Order::Away(reason) => self.listener.coordinator_away(&reason),
+            Order::Back(after) => self.listener.coordinator_back(after),
             Order::Warn(error) => self.warnings.push_back(error),
             Order::Fail(error) => self.failed = Some(error),
         }

@@ -438,6 +438,22 @@ impl Board {
         Some(partition.recent.points())
     }
 
+    /// Since when a partition is watched at least: what is behind without anybody knowing since
+    /// when is so at least since then.
+    pub(crate) fn watched_since(
+        &self,
+        ledger: &Ledger,
+        topic: &Name,
+        index: PartitionIndex,
+    ) -> Option<LagTime> {
+        let topic = self.topics.get(topic)?;
+        let partition = topic.partitions.get(usize::try_from(index.0).ok()?)?;
+        let marks = ledger.marks(topic.id, index).into_iter();
+        let tracks = marks.chain([&partition.recent]);
+        let first = tracks.filter_map(|track| track.points().first());
+        first.map(|point| point.at).min()
+    }
+
     /// How far a group is behind on a partition.
     pub(crate) fn behind(
         &self,
@@ -532,6 +548,35 @@ impl Total {
         match self.0.records {
             Some(_) => self.0,
             None => Behind::default(),
+        }
+    }
+}
+
+/// How far something is behind, and since when at least.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AtLeast {
+    pub(crate) behind: Behind,
+    pub(crate) since: Option<LagTime>,
+}
+
+/// The sum of several.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    total: Total,
+    since: Option<LagTime>,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, part: AtLeast) {
+        self.total.add(part.behind);
+        let both = [self.since, part.since].into_iter().flatten();
+        self.since = both.min();
+    }
+
+    pub(crate) fn sum(self) -> AtLeast {
+        AtLeast {
+            behind: self.total.sum(),
+            since: self.since,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     Name,
-    board::{Gone, GroupState, Place, Total},
+    board::{AtLeast, Gone, GroupState, Place, Sum},
     keeper::Keeper,
     ledger::{Entry, Samples},
     limits::{HISTORY_POINTS_MAX, PAGE_ROWS_MAX, POINTS, RESOLUTIONS_MS},
-    record::{Behind, Subject, Traffic},
+    record::{Since, Subject, Traffic},
     report::MemberReport,
     series::Series,
 };
@@ -83,6 +83,8 @@ pub struct LagView {
     pub records: i64,
     /// In milliseconds.
     pub ms: i64,
+    /// Where it is behind and that is not known: in milliseconds at least.
+    pub least_ms: i64,
 }
 
 /// One group.
@@ -294,7 +296,7 @@ impl Page<'_> {
         resumed: Option<(&Name, PartitionIndex)>,
     ) -> Option<PageEnd> {
         let mut view = self.head(name, group);
-        let mut total = Total::default();
+        let mut total = Sum::default();
         let mut end = None;
         let mut members = BTreeMap::new();
         let mut told = 0;
@@ -363,7 +365,7 @@ impl Page<'_> {
             kind: group.meta.kind.clone(),
             epoch: group.meta.epoch,
             member_count: group.meta.members.len(),
-            lag: self.view(Behind::default()),
+            lag: self.view(AtLeast::default()),
             members: Vec::new(),
             topics: Vec::new(),
         }
@@ -393,7 +395,7 @@ impl Page<'_> {
             let at = usize::try_from(index.0).unwrap_or(usize::MAX);
             let state = board.topics().get(topic);
             let partition = state.and_then(|state| state.partitions.get(at));
-            let behind = board.behind(&self.keeper.ledger, topic, *index, *place);
+            let behind = self.behind(topic, *index, *place);
             row.partitions.push(PartitionView {
                 index: *index,
                 committed: place.committed.unwrap_or(Offset(-1)),
@@ -406,19 +408,35 @@ impl Page<'_> {
         None
     }
 
-    fn sum(&self, topic: &Name, partitions: &BTreeMap<PartitionIndex, Place>) -> Behind {
-        let (board, ledger) = (&self.keeper.board, &self.keeper.ledger);
-        let mut sum = Total::default();
+    fn sum(&self, topic: &Name, partitions: &BTreeMap<PartitionIndex, Place>) -> AtLeast {
+        let mut sum = Sum::default();
         for (index, place) in partitions {
-            sum.add(board.behind(ledger, topic, *index, *place));
+            sum.add(self.behind(topic, *index, *place));
         }
         sum.sum()
     }
 
-    fn view(&self, behind: Behind) -> LagView {
+    fn behind(&self, topic: &Name, index: PartitionIndex, place: Place) -> AtLeast {
+        let (board, ledger) = (&self.keeper.board, &self.keeper.ledger);
+        let behind = board.behind(ledger, topic, index, place);
+        let since = match behind.since {
+            Since::At(since) => Some(since),
+            Since::Never => None,
+            Since::Unknown if behind.records.is_none() => None,
+            Since::Unknown => board.watched_since(ledger, topic, index),
+        };
+        AtLeast { behind, since }
+    }
+
+    fn view(&self, part: AtLeast) -> LagView {
+        let AtLeast { behind, since } = part;
+        let now = self.keeper.clock.at(self.now);
+        let is_unknown = behind.records.is_some() && behind.since == Since::Unknown;
+        let since = since.filter(|_| is_unknown);
         LagView {
             records: behind.records.unwrap_or(-1),
-            ms: behind.since.ms(self.keeper.clock.at(self.now)),
+            ms: behind.since.ms(now),
+            least_ms: since.map_or(Since::Unknown, Since::At).ms(now),
         }
     }
 }

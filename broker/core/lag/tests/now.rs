@@ -96,6 +96,40 @@ fn lag_in_records_and_milliseconds() {
     world.keeper.check();
 }
 
+/// Records from before the broker watched: nobody knows when they came, but it was before that.
+#[test]
+fn what_came_before_anybody_watched_is_behind_for_so_long_at_least() {
+    let mut world = World::new();
+    world.make_topic("old", 2);
+    world.high("old", 0, 100, 0);
+    world.high("old", 1, 0, 0);
+    world.commit("g", "old", 0, 40);
+    world.pass(90_000);
+    let lag = world.all().groups[0].lag;
+    assert_eq!((lag.records, lag.ms), (60, -1));
+    assert!((89_000..=91_000).contains(&lag.least_ms), "{lag:?}");
+    // One that is known of beside it does not make the whole known, nor younger.
+    world.high("old", 1, 5, 5);
+    world.commit("g", "old", 1, 0);
+    world.pass(10_000);
+    let group = world.all().groups[0].clone();
+    assert_eq!((group.lag.records, group.lag.ms), (65, -1));
+    assert!((99_000..=101_000).contains(&group.lag.least_ms));
+    let [unknown, known] = &group.topics[0].partitions[..] else {
+        panic!("two partitions: {group:?}");
+    };
+    assert_eq!(unknown.lag.least_ms, group.lag.least_ms);
+    assert!(known.lag.ms > 0 && known.lag.least_ms == -1, "{known:?}");
+    // The group reads on, and it is known.
+    world.commit("g", "old", 0, 100);
+    let lag = world.all().groups[0].lag;
+    assert!(lag.ms > 0 && lag.least_ms == -1, "{lag:?}");
+    // What is not behind is not behind for any time.
+    world.commit("g", "old", 1, 5);
+    let lag = world.all().groups[0].lag;
+    assert_eq!((lag.records, lag.ms, lag.least_ms), (0, 0, -1));
+}
+
 #[test]
 fn a_wall_clock_that_jumps_neither_makes_lag_nor_takes_it() {
     let mut world = World::new();

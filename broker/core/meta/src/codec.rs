@@ -4,6 +4,8 @@
 //! a u32 length in front. A type or version this build does not know is an error that names it;
 //! nothing is skipped, because a record that is not applied would make brokers differ.
 
+mod plugins;
+
 use crate::{
     image::Listener,
     limits::{LISTENERS_MAX, REPLICAS_MAX, STRING_BYTES_MAX},
@@ -51,6 +53,12 @@ mod kind {
     pub(super) const TOPIC_CONFIG: u8 = 6;
     pub(super) const DEFAULT_CONFIG: u8 = 7;
     pub(super) const PRODUCER_IDS: u8 = 8;
+    pub(super) const PLUGIN: u8 = 9;
+    pub(super) const PLUGIN_ACTIVE: u8 = 10;
+    pub(super) const PLUGIN_REMOVED: u8 = 11;
+    pub(super) const VIEW: u8 = 12;
+    pub(super) const JOB: u8 = 13;
+    pub(super) const JOB_DELETED: u8 = 14;
 }
 
 /// The version every record is written with today.
@@ -149,6 +157,7 @@ impl MetaRecord {
                 head(out, kind::PRODUCER_IDS);
                 put_i64(out, *next);
             }
+            of_plugins => plugins::encode(of_plugins, out),
         }
     }
 }
@@ -237,7 +246,7 @@ impl Reader<'_> {
                 value: self.option()?.map(|text: Arc<str>| String::from(&*text)),
             },
             kind::PRODUCER_IDS => MetaRecord::ProducerIds { next: self.i64()? },
-            kind => return Err(DecodeError::Unknown { kind, version }),
+            kind => self.plugins(kind, version)?,
         })
     }
 

@@ -4,7 +4,8 @@
 //! them. Only values; the rules are in `decide`.
 
 use crate::image::Listener;
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use weir_plugin::World;
 use weir_types::{BrokerId, ErrorCode, PartitionIndex, ProducerId, TopicId};
 
 /// Something that may change the metadata.
@@ -24,6 +25,107 @@ pub enum Command {
     AlterConfigs(AlterConfigs),
     /// Take a block of `limits::PRODUCER_ID_BLOCK` producer ids.
     AllocateProducerIds,
+    /// Deploy a version of a plugin, whose component is on every broker.
+    DeployPlugin(Box<DeployPlugin>),
+    /// Let a version of a plugin count where none is named.
+    ActivatePlugin {
+        /// Of which plugin.
+        name: String,
+        /// Which version; nothing: the one that was active before.
+        version: Option<String>,
+        /// Only say what would happen.
+        validate_only: bool,
+    },
+    /// Forget a version of a plugin.
+    RemovePlugin {
+        /// Of which plugin.
+        name: String,
+        /// Which version; nothing: all of them.
+        version: Option<String>,
+        /// Only say what would happen.
+        validate_only: bool,
+    },
+    /// Make a view.
+    CreateView(Box<CreateView>),
+    /// Make a router job.
+    CreateJob(Box<CreateJob>),
+    /// Do something with a job.
+    AlterJob {
+        /// Which.
+        name: String,
+        /// What.
+        action: JobAction,
+    },
+}
+
+/// A version of a plugin to deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployPlugin {
+    /// Of which plugin.
+    pub name: String,
+    /// Which version.
+    pub version: String,
+    /// SHA-256 of the component.
+    pub digest: [u8; 32],
+    /// What it is for.
+    pub world: World,
+    /// Bytes of the component.
+    pub size_bytes: u64,
+    /// Let it count at once where no version is named. The first version always does.
+    pub activate: bool,
+    /// Only say what would happen.
+    pub validate_only: bool,
+}
+
+/// A view to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateView {
+    /// Its identity, drawn at random by the caller.
+    pub id: TopicId,
+    /// Its name; views and topics share their names.
+    pub name: String,
+    /// The topic whose log is read.
+    pub source: String,
+    /// What its records go through, as people write it.
+    pub chain: String,
+    /// What becomes of records that the chain cannot deal with, as people write it; empty: stop.
+    pub policy: String,
+    /// Who may read it (`weir.readers`); nothing: everybody who may read topics.
+    pub readers: Option<String>,
+    /// Only say what would happen.
+    pub validate_only: bool,
+}
+
+/// A job to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateJob {
+    /// Its name.
+    pub name: String,
+    /// Topics where records come from.
+    pub from: Vec<String>,
+    /// Topics where they go.
+    pub to: Vec<String>,
+    /// What they go through, as people write it.
+    pub chain: String,
+    /// What becomes of records that the chain cannot deal with, as people write it; empty: stop.
+    pub policy: String,
+    /// Let it stand still until it is told to go on.
+    pub paused: bool,
+    /// Only say what would happen.
+    pub validate_only: bool,
+}
+
+/// What to do with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobAction {
+    /// Let it stand still.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Let it begin again where its progress is, also after it stopped by itself.
+    Restart,
+    /// Forget it.
+    Delete,
 }
 
 /// A broker that starts up.
@@ -179,6 +281,38 @@ pub enum Reply {
         first: ProducerId,
         /// How many.
         count: i64,
+    },
+    /// To `DeployPlugin`.
+    Deployed {
+        /// Whether this version is the active one now.
+        active: bool,
+        /// Whether it had been deployed before, the same bytes.
+        known: bool,
+    },
+    /// To `ActivatePlugin`.
+    Activated {
+        /// The version that counts now.
+        version: Arc<str>,
+        /// The one that a rollback leads to from now on.
+        previous: Option<Arc<str>>,
+    },
+    /// To `RemovePlugin`: the versions that are gone.
+    PluginRemoved(Vec<Arc<str>>),
+    /// To `CreateView`.
+    ViewCreated {
+        /// How many partitions it has.
+        partitions: usize,
+        /// Its chain as it is kept.
+        chain: String,
+    },
+    /// To `CreateJob` and `AlterJob`.
+    Job {
+        /// Its chain as it is kept.
+        chain: String,
+        /// How often it was started by now.
+        generation: u32,
+        /// Whether it stands still.
+        paused: bool,
     },
 }
 

@@ -3,13 +3,21 @@
 //! An image is handed around behind an `Arc` and never changes under a reader; only whoever owns
 //! it applies records. It must never hold anything that is not in the records.
 
-use crate::{limits::DELETED_TOPICS_MAX, record::MetaRecord};
+mod applying;
+
+use crate::{
+    limits::DELETED_TOPICS_MAX,
+    plugins::{Job, Plugin, View},
+    record::MetaRecord,
+};
 use alloc::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     string::String,
     sync::Arc,
     vec::Vec,
 };
+pub(crate) use applying::job_record;
+use applying::{plugin_records, view_record};
 use core::cmp::Ordering;
 use weir_types::{BrokerId, LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 
@@ -71,6 +79,8 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// Its own settings, by Kafka's names.
     pub overrides: BTreeMap<Arc<str>, String>,
+    /// What makes it a view, if it is one; its partitions are then its source's.
+    pub view: Option<View>,
 }
 
 impl Topic {
@@ -94,7 +104,12 @@ pub struct Image {
     deleted: VecDeque<TopicId>,
     defaults: BTreeMap<Arc<str>, String>,
     next_producer_id: i64,
+    /// Partitions that have a log, which those of views have not.
     partition_count: usize,
+    pub(crate) plugins: BTreeMap<Arc<str>, Arc<Plugin>>,
+    pub(crate) jobs: BTreeMap<Arc<str>, Arc<Job>>,
+    /// Sources and their views.
+    pub(crate) views: BTreeSet<(TopicId, TopicId)>,
 }
 
 impl Image {
@@ -172,7 +187,7 @@ impl Image {
         self.topics.len()
     }
 
-    /// How many partitions all topics have together.
+    /// How many partitions all topics have together, without views.
     #[must_use]
     pub const fn partition_count(&self) -> usize {
         self.partition_count
@@ -270,6 +285,7 @@ impl Image {
             MetaRecord::ProducerIds { next } => {
                 self.next_producer_id = self.next_producer_id.max(*next);
             }
+            of_plugins => self.apply_plugins(of_plugins),
         }
     }
 
@@ -282,6 +298,7 @@ impl Image {
                 created_at,
                 partitions: Vec::new(),
                 overrides: BTreeMap::new(),
+                view: None,
             }));
             if let Some(old) = self.names.insert(name.clone(), id) {
                 self.drop_topic(old);
@@ -289,19 +306,21 @@ impl Image {
         }
     }
 
-    fn apply_partition(&mut self, topic: TopicId, index: PartitionIndex, partition: Partition) {
-        let Some(topic) = self.topics.get_mut(&topic) else {
-            return;
-        };
+    fn apply_partition(&mut self, id: TopicId, index: PartitionIndex, partition: Partition) {
         let Ok(index) = usize::try_from(index.0) else {
             return;
         };
-        let partitions = &mut Arc::make_mut(topic).partitions;
-        if index < partitions.len() {
-            partitions[index] = partition;
-        } else if index == partitions.len() {
-            partitions.push(partition);
-            self.partition_count += 1;
+        let views: Vec<TopicId> = self.views_of(id).map(|view| view.id).collect();
+        let Some(topic) = self.topics.get_mut(&id).filter(|t| t.view.is_none()) else {
+            return;
+        };
+        let before = topic.partitions.len();
+        set_partition(topic, index, partition.clone());
+        self.partition_count += topic.partitions.len() - before;
+        for view in views {
+            if let Some(view) = self.topics.get_mut(&view) {
+                set_partition(view, index, partition.clone());
+            }
         }
     }
 
@@ -314,7 +333,17 @@ impl Image {
 
     fn drop_topic(&mut self, id: TopicId) {
         if let Some(topic) = self.topics.remove(&id) {
-            self.partition_count -= topic.partitions.len();
+            match &topic.view {
+                Some(view) => {
+                    self.views.remove(&(view.source, id));
+                }
+                None => self.partition_count -= topic.partitions.len(),
+            }
+            // Decided it is only once they are gone; a record that says otherwise takes them along.
+            let views: Vec<TopicId> = self.views_of(id).map(|view| view.id).collect();
+            for view in views {
+                self.apply_deleted(view);
+            }
         }
         if !self.deleted.contains(&id) {
             self.deleted.push_back(id);
@@ -353,9 +382,15 @@ impl Image {
         }
         let deleted = self.deleted.iter();
         records.extend(deleted.map(|id| MetaRecord::TopicDeleted { id: *id }));
-        for topic in self.topics.values() {
+        let (views, topics): (Vec<_>, Vec<_>) =
+            self.topics.values().partition(|topic| topic.view.is_some());
+        for topic in topics.into_iter().chain(views) {
             topic_records(topic, &mut records);
         }
+        for plugin in self.plugins.values() {
+            plugin_records(plugin, &mut records);
+        }
+        records.extend(self.jobs.values().map(|job| job_record(job)));
         records
     }
 
@@ -381,7 +416,10 @@ impl Image {
         for (name, id) in &self.names {
             let topic = self.topics.get(id).expect("I-META-2: names lead to topics");
             assert_eq!(&topic.name, name, "I-META-2: a name leads to its topic");
-            partitions += topic.partitions.len();
+            self.check_view(topic);
+            if topic.view.is_none() {
+                partitions += topic.partitions.len();
+            }
             for p in &topic.partitions {
                 assert!(
                     p.isr.iter().all(|b| p.replicas.contains(b)),
@@ -397,6 +435,16 @@ impl Image {
             partitions, self.partition_count,
             "I-META-5: the count holds"
         );
+        self.check_plugins();
+    }
+}
+
+fn set_partition(topic: &mut Arc<Topic>, index: usize, partition: Partition) {
+    let partitions = &mut Arc::make_mut(topic).partitions;
+    if index < partitions.len() {
+        partitions[index] = partition;
+    } else if index == partitions.len() {
+        partitions.push(partition);
     }
 }
 
@@ -412,13 +460,17 @@ fn set(map: &mut BTreeMap<Arc<str>, String>, name: &Arc<str>, value: Option<&Str
 }
 
 fn topic_records(topic: &Topic, records: &mut Vec<MetaRecord>) {
-    records.push(MetaRecord::Topic {
-        id: topic.id,
-        name: topic.name.clone(),
-        created_at: topic.created_at,
-    });
-    for (index, partition) in topic.partitions.iter().enumerate() {
-        records.push(partition_record(topic.id, index, partition));
+    if let Some(view) = &topic.view {
+        records.push(view_record(topic, view));
+    } else {
+        records.push(MetaRecord::Topic {
+            id: topic.id,
+            name: topic.name.clone(),
+            created_at: topic.created_at,
+        });
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            records.push(partition_record(topic.id, index, partition));
+        }
     }
     for (name, value) in &topic.overrides {
         records.push(MetaRecord::TopicConfig {

@@ -1,4 +1,5 @@
-//! Cluster metadata by decide and apply: brokers, topics, partitions, configs, producer ids.
+//! Cluster metadata by decide and apply: brokers, topics, partitions, configs, producer ids,
+//! plugins, views and jobs.
 //!
 //! [`decide`] looks at an immutable [`Image`] and answers a [`Command`] with records and a
 //! response; it changes nothing. Once the quorum has agreed on the records, [`Image::apply`]
@@ -20,6 +21,7 @@ pub mod image;
 mod journal;
 pub mod limits;
 pub mod name;
+pub mod plugins;
 pub mod record;
 
 pub use codec::{DecodeError, decode_all, encode_all};
@@ -28,4 +30,5 @@ pub use config::{StaticDefaults, TopicConfig};
 pub use decide::{DecideError, Decision, decide};
 pub use image::{Broker, Image, Listener, Partition, Topic};
 pub use journal::{Journal, JournalError, JournalFailed};
+pub use plugins::{Attachment, Job, Place, Plugin, PluginVersion, View};
 pub use record::MetaRecord;

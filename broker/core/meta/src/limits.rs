@@ -30,3 +30,18 @@ pub const DELETED_TOPICS_MAX: usize = 4_096;
 
 /// Entries after which a snapshot takes their place in the metadata log.
 pub const ENTRIES_PER_SNAPSHOT: usize = 10_000;
+
+/// The most topics that a job reads, and the most that it writes.
+pub const JOB_TOPICS_MAX: usize = 64;
+
+/// The most versions of one plugin.
+pub const PLUGIN_VERSIONS_MAX: usize = 100;
+
+/// The most plugins.
+pub const PLUGINS_MAX: usize = 1_000;
+
+/// The most jobs.
+pub const JOBS_MAX: usize = 1_000;
+
+/// The most views.
+pub const VIEWS_MAX: usize = 10_000;

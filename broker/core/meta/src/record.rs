@@ -4,6 +4,7 @@
 //! needs no rule and cannot fail.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
+use weir_plugin::{Chain, Policy, World};
 use weir_types::{BrokerId, LeaderEpoch, PartitionIndex, TimestampMs, TopicId};
 
 use crate::image::Listener;
@@ -77,5 +78,73 @@ pub enum MetaRecord {
     ProducerIds {
         /// The first that is free.
         next: i64,
+    },
+    /// A version of a plugin was deployed.
+    Plugin {
+        /// Of which plugin.
+        name: Arc<str>,
+        /// Which version.
+        version: Arc<str>,
+        /// SHA-256 of the component.
+        digest: [u8; 32],
+        /// What it is for.
+        world: World,
+        /// Bytes of the component.
+        size_bytes: u64,
+        /// When it was deployed.
+        deployed_at: TimestampMs,
+    },
+    /// A version of a plugin counts from now on, where none is named.
+    PluginActive {
+        /// Of which plugin.
+        name: Arc<str>,
+        /// Which version.
+        version: Arc<str>,
+    },
+    /// A version of a plugin is gone; with the last one the plugin is.
+    PluginRemoved {
+        /// Of which plugin.
+        name: Arc<str>,
+        /// Which version.
+        version: Arc<str>,
+    },
+    /// A view was made, or goes through another chain now.
+    View {
+        /// Its identity, as a topic.
+        id: TopicId,
+        /// Its name, as a topic.
+        name: Arc<str>,
+        /// The topic whose log is read.
+        source: TopicId,
+        /// What its records go through.
+        chain: Chain,
+        /// What becomes of records that the chain cannot deal with.
+        policy: Policy,
+        /// When it was made.
+        created_at: TimestampMs,
+    },
+    /// The state of a job; also makes it.
+    Job {
+        /// Its name.
+        name: Arc<str>,
+        /// Where records come from.
+        from: Vec<TopicId>,
+        /// Where they go.
+        to: Vec<TopicId>,
+        /// What they go through.
+        chain: Chain,
+        /// What becomes of records that the chain cannot deal with.
+        policy: Policy,
+        /// Whether it stands still.
+        paused: bool,
+        /// How often it was started.
+        generation: u32,
+        /// When it was made.
+        created_at: TimestampMs,
+    },
+    /// A job is gone.
+    JobDeleted {
+        /// Which.
+        name: Arc<str>,
     },
 }

@@ -62,6 +62,7 @@ fn outcomes(reply: &Reply) -> String {
         Reply::Partitions(topics) => topics.iter().map(|t| one(&t.name, &t.outcome)).collect(),
         Reply::Altered(all) => all.iter().map(|r| one("altered", &r.outcome)).collect(),
         Reply::ProducerIds { first, count } => format!("\n    from {first}, {count} of them"),
+        other => format!("\n    {other:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::request::{Answer, Ask, PartitionKey};
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use weir_meta::{Image, MetaRecord};
 use weir_types::{
-    ShardId,
+    Batch, BatchHeader, ErrorCode, ShardId,
     log::{LogCommand, LogEvent},
 };
 
@@ -19,6 +19,19 @@ pub struct RequestId(pub u64);
 /// Names a proposal of metadata records by this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProposalId(pub u64);
+
+/// Names a batch that goes through a topic's `weir.ingest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransformId(pub u64);
+
+/// Why a batch did not get through its topic's `weir.ingest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransformRefusal {
+    /// The error to answer.
+    pub error: ErrorCode,
+    /// What was wrong, in one sentence.
+    pub message: String,
+}
 
 /// What shards of a broker say to one another.
 #[derive(Clone, Debug)]
@@ -76,6 +89,15 @@ pub enum Event {
         /// What.
         message: ShardMessage,
     },
+    /// A batch went through its topic's `weir.ingest`, or did not.
+    Transformed {
+        /// Which.
+        ticket: TransformId,
+        /// What became of it: the producer, its sequences and the last offset delta are as they
+        /// were, so that what was left out is a hole; a batch of which nothing is left is an
+        /// empty one.
+        result: Result<(Batch, BatchHeader), TransformRefusal>,
+    },
     /// The time that `Node::next_wake` named has come.
     Wake,
 }
@@ -106,6 +128,18 @@ pub enum Effect {
         to: ShardId,
         /// What.
         message: ShardMessage,
+    },
+    /// Take a batch through its topic's `weir.ingest`; answered by `Event::Transformed`, always and
+    /// once. Of a partition there is one at a time.
+    Transform {
+        /// For the answer.
+        ticket: TransformId,
+        /// Where it goes.
+        key: PartitionKey,
+        /// The batch as it came.
+        batch: Batch,
+        /// Its header, as validation read it.
+        header: BatchHeader,
     },
     /// Tell people: nothing depends on it.
     Notice(Notice),

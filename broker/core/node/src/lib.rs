@@ -20,8 +20,9 @@ mod times;
 pub mod validate;
 
 pub use config::{Mutants, NodeConfig};
-pub use event::{Effect, Event, Notice, ProposalId, RequestId};
+pub use event::{Effect, Event, Notice, ProposalId, RequestId, TransformId, TransformRefusal};
 pub use node::{Node, Stats};
 pub use request::{Answer, Ask, PartitionKey, shard_of};
 pub use times::locate;
 pub use weir_group::{GroupConfig, MigrationPolicy};
+pub use weir_replica::Sequences;

@@ -6,6 +6,7 @@
 
 use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
 use weir_meta::{Command, DecideError, Reply};
+use weir_replica::Sequences;
 use weir_types::{
     Batch, BatchHeader, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     Sequence, ShardId, TimestampMs, TopicId, log::StoredBatch,
@@ -126,6 +127,8 @@ pub struct ProducePart {
     pub batch: Batch,
     /// Its header, as validation read it.
     pub header: BatchHeader,
+    /// How its producer counts.
+    pub sequences: Sequences,
 }
 
 /// A read of several partitions.

@@ -200,6 +200,7 @@ impl World {
                 Effect::Log(command) => self.log(command),
                 Effect::Propose { .. } => panic!("nobody asked for it"),
                 Effect::Tell { .. } => panic!("lag is not kept here"),
+                Effect::Transform { .. } => panic!("nothing is attached"),
                 Effect::Notice(_) => {}
             }
         }
@@ -389,6 +390,7 @@ impl World {
                 key,
                 header: batch.header(),
                 batch,
+                sequences: weir_node::Sequences::Contiguous,
             }],
         };
         self.ask(Asked::Produce(key, records), Ask::Produce(ask));

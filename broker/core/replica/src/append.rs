@@ -7,14 +7,27 @@ use thiserror::Error;
 use weir_types::{
     Batch, BatchHeader, BatchMeta, ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
     Sequence, TimestampMs,
-    producer::{ProducerEntry, ProducerTable},
+    producer::{ProducedBatch, ProducerEntry, ProducerTable},
 };
+
+/// How a producer counts its batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sequences {
+    /// Each begins behind the one before (KIP-98).
+    #[default]
+    Contiguous,
+    /// They ascend, with gaps: what is missing went to other partitions. A batch's last sequence is
+    /// its producer's place; what ends at or below the last one known was taken before.
+    Ascending,
+}
 
 /// What the topic's settings say about an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendRules {
     /// The broker's clock gives the timestamps.
     pub log_append_time: bool,
+    /// How the batch's producer counts.
+    pub sequences: Sequences,
     /// How many replicas must be in sync: `min.insync.replicas` with acks=all, else 1.
     pub min_insync_replicas: usize,
     /// A seeded fault of the simulator: take every sequence number. Never set in a broker.
@@ -24,7 +37,8 @@ pub struct AppendRules {
 /// A batch that was taken, or had been before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Offset of its first record.
+    /// Offset of its first record; -1 for a duplicate of a producer whose batches only ascend, where
+    /// it is not remembered as it was.
     pub base_offset: Offset,
     /// The offset behind its last record: when everything below is flushed, it is.
     pub end: Offset,
@@ -83,6 +97,21 @@ pub enum AppendError {
         /// The batch's.
         found: Sequence,
     },
+    /// A batch whose producer's batches only ascend begins before the last one known and ends
+    /// behind it, or comes before one that the disk lost was sent again.
+    #[error(
+        "producer {id} sends sequences {first} to {end}; {expected} is the least that may follow"
+    )]
+    Overlap {
+        /// The producer.
+        id: ProducerId,
+        /// The batch's first sequence.
+        first: Sequence,
+        /// The batch's last sequence.
+        end: Sequence,
+        /// The least that may follow, or what must come again.
+        expected: Sequence,
+    },
     /// The partition has used up its offsets.
     #[error("the partition has no offsets left")]
     Full,
@@ -96,7 +125,7 @@ impl AppendError {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             Self::OldProducer { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::OutOfOrder { .. } | Self::Overlap { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::Full => ErrorCode::KafkaStorageError,
         }
     }
@@ -114,6 +143,7 @@ impl AppendError {
 pub(crate) fn check_sequence(
     table: &ProducerTable,
     header: &BatchHeader,
+    sequences: Sequences,
 ) -> Result<Option<Appended>, AppendError> {
     if !header.producer_id.is_some() {
         return Ok(None);
@@ -132,6 +162,9 @@ pub(crate) fn check_sequence(
             newest: entry.epoch,
         });
     }
+    if sequences == Sequences::Ascending {
+        return check_ascending(entry, header);
+    }
     let expected = if header.producer_epoch > entry.epoch {
         Sequence(0)
     } else {
@@ -146,6 +179,50 @@ pub(crate) fn check_sequence(
         });
     }
     Ok(None)
+}
+
+/// The rule for producers whose batches only ascend.
+fn check_ascending(
+    entry: &ProducerEntry,
+    header: &BatchHeader,
+) -> Result<Option<Appended>, AppendError> {
+    let known = entry.batches.back();
+    let Some(known) = known.filter(|_| entry.epoch == header.producer_epoch) else {
+        return Ok(None);
+    };
+    let (first, end) = (header.base_sequence, last_sequence(header));
+    if is_behind(first, known.last_sequence) {
+        return Ok(None);
+    }
+    if is_behind(end, known.last_sequence) {
+        return Err(AppendError::Overlap {
+            id: header.producer_id,
+            first,
+            end,
+            expected: known.last_sequence.plus(1),
+        });
+    }
+    // Whatever it was part of lies below the end of the first batch that reaches as far; where
+    // even that one is forgotten, everything of then lies below those that are not.
+    let reaches = |batch: &&ProducedBatch| !is_behind(end, batch.last_sequence);
+    let taken = entry.batches.iter().find(reaches).unwrap_or(known);
+    Ok(Some(Appended {
+        base_offset: Offset(-1),
+        end: taken.last_offset.next(),
+        log_append_time: taken.timestamp,
+        outcome: Outcome::Duplicate,
+    }))
+}
+
+/// The sequence of a batch's last record.
+pub(crate) const fn last_sequence(header: &BatchHeader) -> Sequence {
+    header.base_sequence.plus(header.last_offset_delta)
+}
+
+/// Whether `one` comes behind `other`, as sequences wrap: less than half of them lies between.
+pub(crate) const fn is_behind(one: Sequence, other: Sequence) -> bool {
+    let distance = one.0.wrapping_sub(other.0) & i32::MAX;
+    distance > 0 && distance < 1 << 30
 }
 
 fn find_duplicate(entry: &ProducerEntry, header: &BatchHeader) -> Option<Appended> {

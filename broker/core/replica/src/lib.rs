@@ -16,6 +16,6 @@ mod append;
 mod epochs;
 mod replica;
 
-pub use append::{AppendError, AppendRules, Appended, Outcome};
+pub use append::{AppendError, AppendRules, Appended, Outcome, Sequences};
 pub use epochs::EpochHistory;
 pub use replica::{Damage, EpochEnd, Replica};

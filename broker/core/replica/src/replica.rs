@@ -4,7 +4,10 @@
 //! `high_watermark <= flushed_end` of every in-sync replica; ends are exclusive.
 
 use crate::{
-    append::{AppendError, AppendRules, Appended, Outcome, check_sequence, place},
+    append::{
+        AppendError, AppendRules, Appended, Outcome, Sequences, check_sequence, is_behind,
+        last_sequence, place,
+    },
     epochs::EpochHistory,
 };
 use alloc::collections::{BTreeMap, VecDeque};
@@ -48,8 +51,9 @@ pub struct Replica {
     high_watermark: Offset,
     epochs: EpochHistory,
     producers: ProducerTable,
-    /// Producers of which nothing is left but whose batches a failed disk lost: they must begin
-    /// again with the first of those. Whatever else of theirs was on its way comes too early.
+    /// Producers whose batches a failed disk lost: they must begin again with the first of those.
+    /// Whatever else of theirs was on its way comes too early, which of those of whom something is
+    /// left their sequences tell, unless these only ascend.
     awaited: BTreeMap<ProducerId, Awaited>,
     max_timestamp: Option<(TimestampMs, Offset)>,
     /// Timestamps and offsets of the batches that are not flushed, without those that a later
@@ -63,6 +67,8 @@ pub struct Replica {
 struct Awaited {
     epoch: ProducerEpoch,
     sequence: Sequence,
+    /// The sequence of its last record.
+    end: Sequence,
     last_append: TimestampMs,
 }
 
@@ -119,26 +125,10 @@ impl Replica {
         header: &BatchHeader,
         rules: &AppendRules,
     ) -> Result<Appended, AppendError> {
-        if !self.leads {
-            return Err(AppendError::NotLeader);
+        if let Some(duplicate) = self.judge(header, rules)? {
+            return Ok(duplicate);
         }
-        if self.insync < rules.min_insync_replicas {
-            return Err(AppendError::NotEnoughReplicas {
-                insync: self.insync,
-                wanted: rules.min_insync_replicas,
-            });
-        }
-        if !rules.forget_sequences {
-            self.check_awaited(header)?;
-            if let Some(duplicate) = check_sequence(&self.producers, header)? {
-                assert!(
-                    duplicate.end <= self.log_end,
-                    "I-REP-4: a remembered batch is in the log"
-                );
-                return Ok(duplicate);
-            }
-        }
-        if self.log_end.0 > i64::MAX - i64::from(header.record_count) {
+        if self.log_end.0 > i64::MAX - i64::from(header.last_offset_delta) - 1 {
             return Err(AppendError::Full);
         }
         let base_offset = self.log_end;
@@ -170,6 +160,48 @@ impl Replica {
             log_append_time: meta.answered_timestamp(),
             outcome: Outcome::New { batch, meta },
         })
+    }
+
+    /// What would become of a batch: nothing if it is new, what is to be answered if it was taken
+    /// before. Changes nothing, so that whoever takes a batch through a plugin may ask first.
+    ///
+    /// # Errors
+    /// [`AppendError`], if it may not be appended.
+    pub fn judge(
+        &self,
+        header: &BatchHeader,
+        rules: &AppendRules,
+    ) -> Result<Option<Appended>, AppendError> {
+        if !self.leads {
+            return Err(AppendError::NotLeader);
+        }
+        if self.insync < rules.min_insync_replicas {
+            return Err(AppendError::NotEnoughReplicas {
+                insync: self.insync,
+                wanted: rules.min_insync_replicas,
+            });
+        }
+        if rules.forget_sequences {
+            return Ok(None);
+        }
+        let awaited = self.awaited.get(&header.producer_id);
+        let awaited = awaited.filter(|awaited| awaited.epoch == header.producer_epoch);
+        if rules.sequences == Sequences::Contiguous && !self.remembers(header.producer_id) {
+            check_awaited(awaited, header)?;
+        }
+        let duplicate = check_sequence(&self.producers, header, rules.sequences)?;
+        assert!(
+            duplicate.as_ref().is_none_or(|d| d.end <= self.log_end),
+            "I-REP-4: a remembered batch is in the log"
+        );
+        if duplicate.is_none() && rules.sequences == Sequences::Ascending {
+            check_awaited_again(awaited, header)?;
+        }
+        Ok(duplicate)
+    }
+
+    fn remembers(&self, producer: ProducerId) -> bool {
+        self.producers.get(producer).is_some()
     }
 
     /// Everything below `end` is on this disk. Returns whether the high watermark moved.
@@ -233,36 +265,19 @@ impl Replica {
         damage
     }
 
-    /// Notes with which batch the producers of whom nothing is left must begin again.
+    /// Notes with which batch producers must begin again.
     fn await_lost(&mut self, before: &ProducerTable) {
         for (id, entry) in before.iter() {
             let lost = |batch: &&ProducedBatch| batch.base_offset >= self.log_end;
-            if let Some(batch) = entry.batches.iter().find(lost)
-                && self.producers.get(id).is_none()
-            {
+            if let Some(batch) = entry.batches.iter().find(lost) {
                 let awaited = Awaited {
                     epoch: entry.epoch,
                     sequence: batch.first_sequence,
+                    end: batch.last_sequence,
                     last_append: entry.last_append,
                 };
                 self.awaited.insert(id, awaited);
             }
-        }
-    }
-
-    fn check_awaited(&self, header: &BatchHeader) -> Result<(), AppendError> {
-        match self.awaited.get(&header.producer_id) {
-            Some(awaited)
-                if awaited.epoch == header.producer_epoch
-                    && awaited.sequence != header.base_sequence =>
-            {
-                Err(AppendError::OutOfOrder {
-                    id: header.producer_id,
-                    expected: awaited.sequence,
-                    found: header.base_sequence,
-                })
-            }
-            _ => Ok(()),
         }
     }
 
@@ -459,5 +474,33 @@ impl Replica {
         } else {
             self.high_watermark
         }
+    }
+}
+
+/// A producer of which nothing is left begins again with the first batch that the disk lost.
+fn check_awaited(awaited: Option<&Awaited>, header: &BatchHeader) -> Result<(), AppendError> {
+    match awaited {
+        Some(awaited) if awaited.sequence != header.base_sequence => Err(AppendError::OutOfOrder {
+            id: header.producer_id,
+            expected: awaited.sequence,
+            found: header.base_sequence,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The same for a producer whose batches only ascend: only the first lost batch tells a gap, as
+/// what follows it begins behind its end. It may come again in other pieces.
+fn check_awaited_again(awaited: Option<&Awaited>, header: &BatchHeader) -> Result<(), AppendError> {
+    match awaited {
+        Some(awaited) if is_behind(header.base_sequence, awaited.end) => {
+            Err(AppendError::Overlap {
+                id: header.producer_id,
+                first: header.base_sequence,
+                end: last_sequence(header),
+                expected: awaited.sequence,
+            })
+        }
+        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::fmt::Write;
-use weir_replica::{AppendRules, Outcome, Replica};
+use weir_replica::{AppendRules, Outcome, Replica, Sequences};
 use weir_types::{
     Batch, BatchHeader, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Sequence, Tick,
     TimestampMs,
@@ -14,6 +14,7 @@ use weir_types::{
 };
 
 const RULES: AppendRules = AppendRules {
+    sequences: Sequences::Contiguous,
     log_append_time: false,
     min_insync_replicas: 1,
     forget_sequences: false,

@@ -22,6 +22,10 @@ use weir_types::Now;
 use weir_wire::{ApiKey, Response};
 
 /// What happens to a client.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once, where it is made"
+)]
 #[derive(Debug)]
 pub enum Input {
     /// Its time has come.

@@ -248,6 +248,20 @@ impl World {
             Effect::Notice(_) => Ok(()),
             // Lag is not kept here, so shards have nothing to say to one another.
             Effect::Tell { .. } => Ok(()),
+            Effect::Transform {
+                ticket,
+                batch,
+                header,
+                ..
+            } => {
+                // A plugin that changes nothing, but takes its time.
+                let at = self.clock.tick() + self.random.between(0, 20);
+                let result = Ok((batch, header));
+                let event = Event::Transformed { ticket, result };
+                self.clock
+                    .at(at, Todo::Shard(self.incarnation, shard, event));
+                Ok(())
+            }
         }
     }
 

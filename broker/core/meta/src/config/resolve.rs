@@ -9,7 +9,9 @@ use crate::{
 use alloc::{
     collections::BTreeMap,
     string::{String, ToString},
+    sync::Arc,
 };
+use weir_plugin::{Chain, Link, Policy};
 
 /// Defaults of topic settings from a broker's own settings (file, environment, flags), checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ impl StaticDefaults {
     /// One sentence: no such setting (with the nearest), or why the value is not taken.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let key = find_broker_name(name)
-            .or_else(|| find(name))
+            .or_else(|| find(name).filter(|key| !key.rule.is_of_one_topic()))
             .ok_or_else(|| unknown(name, TOPIC_CONFIGS.iter().filter_map(|key| key.broker_name)))?;
         key.check(value)?;
         self.values.insert(key.name, value.trim().to_string());
@@ -67,6 +69,16 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: i64,
     /// `weir.validate`.
     pub validation: Validation,
+    /// `weir.ingest`; nothing: batches are appended as they came.
+    pub ingest: Option<Arc<Chain>>,
+    /// `weir.ingest.policy`.
+    pub ingest_policy: Policy,
+    /// `weir.ingest.shadow`.
+    pub ingest_shadow: Option<Arc<Chain>>,
+    /// `weir.partitioner`.
+    pub partitioner: Option<Arc<Link>>,
+    /// `weir.partitioner.enforce` is `reject`.
+    pub enforce_partitioner: bool,
 }
 
 impl Default for TopicConfig {
@@ -96,6 +108,10 @@ impl TopicConfig {
             }
         };
         let number = |name: &str| text(name).parse::<i64>().unwrap_or(0);
+        let chain = |name: &str| {
+            let chain = text(name).parse::<Chain>().ok();
+            chain.filter(|chain| !chain.is_empty())
+        };
         Self {
             retention_ms: Some(number("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
@@ -109,6 +125,13 @@ impl TopicConfig {
             } else {
                 Validation::Full
             },
+            ingest: chain("weir.ingest").map(Arc::new),
+            ingest_policy: text("weir.ingest.policy").parse().unwrap_or_default(),
+            ingest_shadow: chain("weir.ingest.shadow").map(Arc::new),
+            partitioner: chain("weir.partitioner")
+                .and_then(|chain| chain.links.into_iter().next())
+                .map(Arc::new),
+            enforce_partitioner: text("weir.partitioner.enforce") == "reject",
         }
     }
 }
@@ -118,7 +141,7 @@ fn effective<'a>(
     key: &'static ConfigKey,
     statics: &'a StaticDefaults,
     image: &'a Image,
-    overrides: &'a BTreeMap<alloc::sync::Arc<str>, String>,
+    overrides: &'a BTreeMap<Arc<str>, String>,
 ) -> &'a str {
     overrides
         .get(key.name)

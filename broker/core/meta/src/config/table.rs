@@ -13,7 +13,8 @@ use weir_types::{
     text::nearest,
 };
 
-use crate::limits::CONFIG_VALUE_BYTES_MAX;
+use crate::{limits::CONFIG_VALUE_BYTES_MAX, plugins::check_readers};
+use weir_plugin::{Chain, ChainError, Policy};
 
 /// Kafka's type of a setting, as DescribeConfigs numbers it (KIP-569).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,25 @@ pub enum Rule {
     ),
     /// Any text.
     Text,
+    /// A chain of plugins; empty: none.
+    Chain,
+    /// A chain of one plugin; empty: none.
+    Link,
+    /// What becomes of records that a plugin cannot deal with.
+    Policy,
+    /// `*`, or names with commas between.
+    Readers,
+}
+
+impl Rule {
+    /// Whether the setting is one of a single topic, for which there can be no default elsewhere.
+    #[must_use]
+    pub const fn is_of_one_topic(self) -> bool {
+        matches!(
+            self,
+            Self::Chain | Self::Link | Self::Policy | Self::Readers
+        )
+    }
 }
 
 /// One topic setting.
@@ -427,6 +447,54 @@ pub static TOPIC_CONFIGS: &[ConfigKey] = &[
         "a single broker has no election",
     ),
     key(
+        "weir.ingest",
+        "",
+        ConfigType::String,
+        "",
+        Rule::Chain,
+        "The plugins that batches go through before they are appended, such as 'mask-fields@1.2.0(fields=\"card\")', one after the other with a vertical bar between; without '@VERSION' the active version counts. They change or drop records and never add one.",
+    ),
+    key(
+        "weir.ingest.policy",
+        "",
+        ConfigType::String,
+        "stop",
+        Rule::Policy,
+        "What becomes of a record that weir.ingest cannot deal with: 'stop' refuses its batch, 'skip' leaves the record out, 'dead-letter:TOPIC' writes it there.",
+    ),
+    key(
+        "weir.ingest.shadow",
+        "",
+        ConfigType::String,
+        "",
+        Rule::Chain,
+        "Plugins that run beside weir.ingest on the same batches; only how their results differ is counted.",
+    ),
+    key(
+        "weir.partitioner",
+        "",
+        ConfigType::String,
+        "",
+        Rule::Link,
+        "The plugin that chooses partitions: for clients that run it themselves, and for those that leave the choice to the broker (partition -1).",
+    ),
+    key(
+        "weir.partitioner.enforce",
+        "",
+        ConfigType::String,
+        "off",
+        Rule::OneOf(&["off", "reject"]),
+        "What happens to a batch that is placed otherwise than weir.partitioner says: 'off' takes it, 'reject' refuses it.",
+    ),
+    key(
+        "weir.readers",
+        "",
+        ConfigType::List,
+        "*",
+        Rule::Readers,
+        "Who may read the topic: '*', or the names of principals; admins and brokers always may. A view has readers of its own.",
+    ),
+    key(
         "weir.validate",
         "weir.validate",
         ConfigType::String,
@@ -524,8 +592,26 @@ impl ConfigKey {
                 }
             }
             Rule::Text => Ok(()),
+            Rule::Chain => chain(name, trimmed).map(|_| ()),
+            Rule::Link => match chain(name, trimmed)? {
+                chain if chain.links.len() > 1 => Err(format!(
+                    "{name} takes one plugin, not a chain of {}",
+                    chain.links.len()
+                )),
+                _ => Ok(()),
+            },
+            Rule::Policy => match trimmed.parse::<Policy>() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("{name}: {error}")),
+            },
+            Rule::Readers => check_readers(trimmed),
         }
     }
+}
+
+fn chain(name: &str, text: &str) -> Result<Chain, String> {
+    text.parse()
+        .map_err(|error: ChainError| format!("{name}: {error}"))
 }
 
 fn one_of(name: &str, value: &str, trimmed: &str, words: &[&str]) -> Result<(), String> {

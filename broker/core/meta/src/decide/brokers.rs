@@ -46,7 +46,8 @@ pub(super) fn register(
         rack: broker.rack.clone(),
         registered_at: now.wall,
     });
-    for topic in image.topics() {
+    // Views follow their sources.
+    for topic in image.topics().filter(|topic| topic.view.is_none()) {
         for (index, partition) in topic.partitions.iter().enumerate() {
             let leads = partition.leader == Some(broker.id);
             let can_lead = partition.leader.is_none() && partition.isr.contains(&broker.id);

@@ -1,14 +1,19 @@
 //! Changing settings: of topics, and of the cluster's defaults for all topics.
 
-use super::{DecideError, Decision, at_most, topics::Refusal};
+use super::{
+    DecideError, Decision, at_most,
+    plugins::{chain, policy},
+    topics::Refusal,
+};
 use crate::{
     command::{
         AlterConfigs, AlterResource, AlteredResource, ConfigChanges, ConfigEdit, ConfigOperation,
         ConfigResource, Outcome, Reply,
     },
     config::{ConfigKey, ConfigType, TOPIC_CONFIGS, check_value, find, find_broker_name},
-    image::Image,
+    image::{Image, Topic},
     limits::TOPICS_PER_COMMAND_MAX,
+    name,
     record::MetaRecord,
 };
 use alloc::{
@@ -18,6 +23,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use weir_plugin::World;
 use weir_types::{ErrorCode, TopicId};
 
 pub(super) fn alter(image: &Image, alter: &AlterConfigs) -> Result<Decision, DecideError> {
@@ -98,6 +104,9 @@ fn plan(image: &Image, wanted: &AlterResource) -> Result<Vec<MetaRecord>, Refusa
                 let text = format!("there is no topic '{name}'");
                 (ErrorCode::UnknownTopicOrPartition, text)
             })?;
+            if let Some(view) = check_view(topic, &wanted.changes) {
+                return Err(view);
+            }
             (Target::Topic(topic.id), &topic.overrides)
         }
         ConfigResource::Broker(name) if name.is_empty() => (Target::Defaults, image.defaults()),
@@ -116,10 +125,59 @@ fn plan(image: &Image, wanted: &AlterResource) -> Result<Vec<MetaRecord>, Refusa
             ));
         }
     };
-    match &wanted.changes {
-        ConfigChanges::Replace(configs) => replace(target, current, configs),
-        ConfigChanges::Edit(edits) => edit(target, current, edits),
+    let records = match &wanted.changes {
+        ConfigChanges::Replace(configs) => replace(target, current, configs)?,
+        ConfigChanges::Edit(edits) => edit(target, current, edits)?,
+    };
+    if let ConfigResource::Topic(topic) = &wanted.resource {
+        for record in &records {
+            if let MetaRecord::TopicConfig { name, value, .. } = record {
+                check_attached(image, topic, name, value.as_deref().unwrap_or(""))?;
+            }
+        }
     }
+    Ok(records)
+}
+
+/// A view has no settings but who may read it.
+fn check_view(topic: &Topic, changes: &ConfigChanges) -> Option<Refusal> {
+    let readers = |name: &str| name == "weir.readers";
+    let only_readers = match changes {
+        ConfigChanges::Replace(configs) => configs.iter().all(|(name, _)| readers(name)),
+        ConfigChanges::Edit(edits) => edits.iter().all(|edit| readers(&edit.name)),
+    };
+    (topic.view.is_some() && !only_readers).then(|| {
+        let name = &topic.name;
+        let text = format!(
+            "'{name}' is a view: it has its source's settings, and of its own only weir.readers"
+        );
+        (ErrorCode::InvalidConfig, text)
+    })
+}
+
+/// Checks what a topic's setting attaches, if it is one that does: the plugins are deployed and of
+/// the right world, dead letters have a topic, and the broker's own topics have none of it.
+pub(super) fn check_attached(
+    image: &Image,
+    topic: &str,
+    setting: &str,
+    value: &str,
+) -> Result<(), Refusal> {
+    let attached = match setting {
+        _ if value.is_empty() => return Ok(()),
+        "weir.ingest" | "weir.ingest.shadow" => chain(image, value, World::Transform).map(|_| ()),
+        "weir.partitioner" => chain(image, value, World::Partitioner).map(|_| ()),
+        "weir.ingest.policy" => policy(image, topic, value).map(|_| ()),
+        _ => return Ok(()),
+    };
+    let invalid = |text| (ErrorCode::InvalidConfig, text);
+    attached.map_err(|(_, text)| invalid(format!("{setting}: {text}")))?;
+    if name::is_internal(topic) {
+        return Err(invalid(format!(
+            "'{topic}' is an internal topic: nothing is attached to it"
+        )));
+    }
+    Ok(())
 }
 
 type Values = BTreeMap<Arc<str>, String>;

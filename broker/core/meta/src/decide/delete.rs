@@ -1,6 +1,9 @@
 //! Deleting topics, by name or by id.
 
-use super::{DecideError, Decision, at_most};
+use super::{
+    DecideError, Decision, at_most,
+    streams::{held, users},
+};
 use crate::{
     command::{DeletedTopic, Outcome, Reply, TopicRef},
     image::Image,
@@ -21,8 +24,15 @@ pub(super) fn delete(image: &Image, topics: &[TopicRef]) -> Result<Decision, Dec
     let mut records = Vec::new();
     let mut gone = BTreeSet::new();
     let mut results = Vec::new();
+    let users = users(image);
     for wanted in topics {
         let mut result = one(image, wanted);
+        if result.outcome.is_ok()
+            && let Some(topic) = image.topic(result.id)
+            && let Some(text) = held(image, topic, &users, |view| gone.contains(&view))
+        {
+            result.outcome = Outcome::error(ErrorCode::InvalidRequest, text);
+        }
         if result.outcome.is_ok() {
             if gone.insert(result.id) {
                 records.push(MetaRecord::TopicDeleted { id: result.id });

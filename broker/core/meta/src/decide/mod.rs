@@ -4,6 +4,8 @@ mod brokers;
 mod configs;
 mod delete;
 mod partitions;
+mod plugins;
+mod streams;
 mod topics;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
     limits::PRODUCER_ID_BLOCK,
     record::MetaRecord,
 };
-use alloc::{vec, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 use thiserror::Error;
 use weir_types::{BrokerId, ErrorCode, Now, ProducerId};
 
@@ -50,6 +52,14 @@ pub enum DecideError {
     /// All producer ids are given away.
     #[error("there are no producer ids left")]
     ProducerIdsUsedUp,
+    /// What the command concerns does not allow it.
+    #[error("{text}")]
+    Refused {
+        /// The protocol's error for it.
+        code: ErrorCode,
+        /// Why, in one sentence.
+        text: String,
+    },
 }
 
 impl DecideError {
@@ -60,6 +70,7 @@ impl DecideError {
             Self::TooMany { .. } => ErrorCode::InvalidRequest,
             Self::Registration { .. } => ErrorCode::InvalidRegistration,
             Self::ProducerIdsUsedUp => ErrorCode::UnknownServerError,
+            Self::Refused { code, .. } => *code,
         }
     }
 }
@@ -77,6 +88,20 @@ pub fn decide(image: &Image, now: Now, command: &Command) -> Result<Decision, De
         Command::CreatePartitions(create) => partitions::create(image, create),
         Command::AlterConfigs(alter) => configs::alter(image, alter),
         Command::AllocateProducerIds => allocate_producer_ids(image),
+        Command::DeployPlugin(deploy) => plugins::deploy(image, now, deploy),
+        Command::ActivatePlugin {
+            name,
+            version,
+            validate_only,
+        } => plugins::activate(image, name, version.as_deref(), *validate_only),
+        Command::RemovePlugin {
+            name,
+            version,
+            validate_only,
+        } => plugins::remove(image, name, version.as_deref(), *validate_only),
+        Command::CreateView(create) => streams::create_view(image, now, create),
+        Command::CreateJob(create) => streams::create_job(image, now, create),
+        Command::AlterJob { name, action } => streams::alter_job(image, name, *action),
     }
 }
 

@@ -76,6 +76,15 @@ fn plan<'a>(
             ),
         ));
     }
+    if topic.view.is_some() {
+        return Err((
+            ErrorCode::InvalidTopicException,
+            format!(
+                "'{}' is a view: it gets its partitions from its source",
+                topic.name
+            ),
+        ));
+    }
     let invalid = |text| (ErrorCode::InvalidPartitions, text);
     let now = topic.partitions.len();
     let count = usize::try_from(wanted.count)

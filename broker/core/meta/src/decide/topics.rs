@@ -1,7 +1,7 @@
 //! Making topics: Kafka's rules for names, counts, assignments and settings, each topic with its
 //! own outcome.
 
-use super::{DecideError, Decision, at_most};
+use super::{DecideError, Decision, at_most, configs::check_attached};
 use crate::{
     command::{CreateTopics, CreatedTopic, NewTopic, Outcome, Reply},
     config::check_value,
@@ -107,7 +107,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// The partitions the topic would have.
     fn plan(&mut self, topic: &NewTopic, create: &CreateTopics) -> Result<Vec<Partition>, Refusal> {
-        self.check_name(&topic.name)?;
+        check_free(self.image, &self.forms, self.internal, &topic.name)?;
         let id_taken = self.image.topic(topic.id).is_some() || self.taken.contains(&topic.id);
         if id_taken || topic.id == TopicId::ZERO {
             let text = "the topic's random id is taken; try again".to_string();
@@ -118,7 +118,7 @@ impl Batch<'_> {
         } else {
             self.assigned(topic)?
         };
-        check_configs(&topic.configs)?;
+        check_configs(self.image, topic)?;
         let replicas = partitions.first().map_or(0, |p| p.replicas.len());
         take_room(partitions.len(), &mut self.room, &mut self.room_here)?;
         assert!(replicas > 0, "every partition has a replica");
@@ -128,26 +128,6 @@ impl Batch<'_> {
             topic.name.as_str().into(),
         );
         Ok(partitions)
-    }
-
-    fn check_name(&self, text: &str) -> Result<(), Refusal> {
-        let invalid = |message| (ErrorCode::InvalidTopicException, message);
-        name::check(text).map_err(invalid)?;
-        if self.image.topic_named(text).is_some() {
-            let message = format!("topic '{text}' exists already");
-            return Err((ErrorCode::TopicAlreadyExists, message));
-        }
-        if !self.internal && name::is_internal(text) {
-            return Err(invalid(format!(
-                "'{text}' is an internal topic, which only the broker makes"
-            )));
-        }
-        match self.forms.get(&name::collision_form(text)) {
-            Some(other) if **other != *text => Err(invalid(format!(
-                "topic '{text}' collides with topic '{other}': names may not differ only in '.' and '_'"
-            ))),
-            _ => Ok(()),
-        }
     }
 
     fn spread(&self, topic: &NewTopic, create: &CreateTopics) -> Result<Vec<Partition>, Refusal> {
@@ -285,10 +265,10 @@ fn partition(replicas: Vec<BrokerId>) -> Partition {
     }
 }
 
-fn check_configs(configs: &[(String, Option<String>)]) -> Result<(), Refusal> {
+fn check_configs(image: &Image, topic: &NewTopic) -> Result<(), Refusal> {
     let invalid = |text| (ErrorCode::InvalidConfig, text);
     let mut seen = BTreeSet::new();
-    for (name, value) in configs {
+    for (name, value) in &topic.configs {
         if !seen.insert(name) {
             return Err(invalid(format!("setting '{name}' is named more than once")));
         }
@@ -296,8 +276,53 @@ fn check_configs(configs: &[(String, Option<String>)]) -> Result<(), Refusal> {
             .as_deref()
             .ok_or_else(|| invalid(format!("setting '{name}' has no value")))?;
         check_value(name, value).map_err(invalid)?;
+        check_attached(image, &topic.name, name, value.trim())?;
     }
     Ok(())
+}
+
+/// Checks the name of something that is about to share the topics' names.
+pub(super) fn check_name(image: &Image, text: &str) -> Result<(), Refusal> {
+    let form = name::collision_form(text);
+    let mut forms = BTreeMap::new();
+    if text.contains(['.', '_']) {
+        let topics = image.topics();
+        let other = topics
+            .map(|topic| &topic.name)
+            .find(|other| name::collision_form(other) == form);
+        forms.extend(other.map(|other| (form, other.clone())));
+    }
+    check_free(image, &forms, false, text)
+}
+
+fn check_free(
+    image: &Image,
+    forms: &BTreeMap<String, Arc<str>>,
+    internal: bool,
+    text: &str,
+) -> Result<(), Refusal> {
+    let invalid = |message| (ErrorCode::InvalidTopicException, message);
+    name::check(text).map_err(invalid)?;
+    if let Some(topic) = image.topic_named(text) {
+        let kind = if topic.view.is_some() {
+            "view"
+        } else {
+            "topic"
+        };
+        let message = format!("{kind} '{text}' exists already");
+        return Err((ErrorCode::TopicAlreadyExists, message));
+    }
+    if !internal && name::is_internal(text) {
+        return Err(invalid(format!(
+            "'{text}' is an internal topic, which only the broker makes"
+        )));
+    }
+    match forms.get(&name::collision_form(text)) {
+        Some(other) if **other != *text => Err(invalid(format!(
+            "topic '{text}' collides with topic '{other}': names may not differ only in '.' and '_'"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn made(topic: &NewTopic, partitions: &[Partition]) -> CreatedTopic {

@@ -66,6 +66,10 @@ pub(super) enum Kind {
 }
 
 /// What becomes of a request once all its parts are answered.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is looked at once, where it is made"
+)]
 #[derive(Debug)]
 pub enum Finish {
     /// This is the answer.

@@ -238,6 +238,7 @@ fn told_group(group: GroupView, context: &Context) -> LagGroup {
         member_count: count(group.member_count),
         lag: group.lag.records,
         lag_ms: group.lag.ms,
+        lag_ms_at_least: group.lag.least_ms,
         members: group.members.into_iter().map(member).collect(),
         topics: topics
             .filter(|topic| may_topic(context, &topic.topic))
@@ -254,6 +255,7 @@ fn told_group_topic(topic: GroupTopicView) -> LagGroupTopic {
         high_watermark: partition.high,
         lag: partition.lag.records,
         lag_ms: partition.lag.ms,
+        lag_ms_at_least: partition.lag.least_ms,
         member: partition.member.map_or(-1, count),
     });
     LagGroupTopic {
@@ -261,6 +263,7 @@ fn told_group_topic(topic: GroupTopicView) -> LagGroupTopic {
         topic_id: topic.id,
         lag: topic.lag.records,
         lag_ms: topic.lag.ms,
+        lag_ms_at_least: topic.lag.least_ms,
         partitions: partitions.collect(),
     }
 }

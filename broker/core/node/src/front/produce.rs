@@ -18,6 +18,7 @@ use alloc::{
     vec::Vec,
 };
 use weir_meta::Topic;
+use weir_replica::Sequences;
 use weir_types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 use weir_wire::{
     Records, Text,
@@ -129,6 +130,7 @@ impl Front {
             },
             batch: validated.batch,
             header: validated.header,
+            sequences: Sequences::Contiguous,
         })
     }
 }

@@ -5,7 +5,7 @@
 use super::Node;
 use crate::{event::Effect, limits::OWN_BATCH_BYTES, request::PartitionKey};
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
-use weir_replica::{AppendRules, Outcome};
+use weir_replica::{AppendRules, Outcome, Sequences};
 use weir_types::{
     Batch, BatchHeader, Now, Offset,
     batch::{Compression, payload, records},
@@ -111,6 +111,7 @@ impl Node {
         let rules = AppendRules {
             log_append_time: false,
             min_insync_replicas: open.config.min_insync_replicas,
+            sequences: Sequences::Contiguous,
             forget_sequences: false,
         };
         let header = batch.header();

@@ -139,6 +139,9 @@ impl Node {
             Event::Refused { proposal } => self.proposal_refused(now, proposal, effects),
             Event::Told { message } => self.told(now, message, effects),
             Event::Untold { message } => self.untold(now, message),
+            Event::Transformed { ticket, .. } => {
+                panic!("I-NODE-18: nobody asked for {ticket:?}")
+            }
             Event::Wake => {}
         }
         self.run_timers(now, effects);

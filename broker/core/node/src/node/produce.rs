@@ -10,7 +10,7 @@ use crate::{
 };
 use alloc::{string::String, sync::Arc, vec::Vec};
 use weir_meta::TopicConfig;
-use weir_replica::{AppendRules, Outcome};
+use weir_replica::{AppendRules, Outcome, Sequences};
 use weir_types::{ErrorCode, LeaderEpoch, Now, Offset, TimestampMs, log::LogCommand};
 
 impl Node {
@@ -55,7 +55,10 @@ impl Node {
             return (self.refused(part.key, error, None), None);
         }
         let open = self.open_mut(part.key).expect("it was open above");
-        let rules = rules(&open.config, acks, forget_sequences);
+        let rules = AppendRules {
+            sequences: part.sequences,
+            ..rules(&open.config, acks, forget_sequences)
+        };
         match open.replica.append(now, part.batch, &part.header, &rules) {
             Ok(appended) => {
                 let result = ProduceResult {
@@ -107,6 +110,7 @@ fn rules(config: &TopicConfig, acks: Acks, forget_sequences: bool) -> AppendRule
             Acks::All => config.min_insync_replicas,
             Acks::None | Acks::Leader => 1,
         },
+        sequences: Sequences::Contiguous,
         forget_sequences,
     }
 }

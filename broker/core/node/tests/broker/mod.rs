@@ -441,6 +441,7 @@ impl Broker {
                     self.notices.push(notice);
                 }
                 Effect::Notice(notice) => panic!("{notice:?}"),
+                Effect::Transform { key, .. } => panic!("{key:?} has no plugins"),
             }
         }
     }

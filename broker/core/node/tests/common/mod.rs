@@ -49,6 +49,8 @@ struct World {
     appended: BTreeMap<StorePartition, Vec<Batch>>,
     next_request: u64,
     proposal: Option<(ProposalId, Vec<weir_meta::MetaRecord>)>,
+    /// Batches that go through plugins.
+    transforming: BTreeMap<u64, Batch>,
 }
 
 impl World {
@@ -67,6 +69,7 @@ impl World {
             appended: BTreeMap::new(),
             next_request: 0,
             proposal: None,
+            transforming: BTreeMap::new(),
         }
     }
 
@@ -370,6 +373,7 @@ impl World {
                 key: self.key(key),
                 header: batch.header(),
                 batch,
+                sequences: weir_node::Sequences::Contiguous,
             }
         });
         let acks = match option("acks") {
@@ -411,6 +415,17 @@ impl World {
             Effect::Notice(notice) => format!("{notice:?}"),
             Effect::Tell { to, message } => format!("tell {}: {message:?}", to.0),
             Effect::Log(command) => self.command_text(command),
+            Effect::Transform {
+                ticket,
+                key,
+                batch,
+                header,
+            } => {
+                let (topic, count) = (key.topic.0[0], header.record_count);
+                let text = format!("transform {} {topic}/{}: {count}", ticket.0, key.index);
+                self.transforming.insert(ticket.0, batch);
+                text
+            }
         };
         writeln!(self.out, "    {text}").unwrap();
     }

@@ -80,6 +80,10 @@ messages! {
         /// How long it is behind on the partition that is furthest behind, in milliseconds, or -1
         /// where that is not known.
         lag_ms: i64 = -1;
+        /// Where it is behind and `lag_ms` is not known, since records were written before the
+        /// broker watched: how long it has watched, so that it is behind for so long at least, in
+        /// milliseconds; else -1.
+        lag_ms_at_least: i64 = -1;
         /// The members that the partitions below refer to.
         members: Vec<LagMember>;
         /// The topics it reads or keeps offsets of.
@@ -109,6 +113,10 @@ messages! {
         /// How long it is behind on the partition that is furthest behind, in milliseconds, or -1
         /// where that is not known.
         lag_ms: i64 = -1;
+        /// Where it is behind and `lag_ms` is not known, since records were written before the
+        /// broker watched: how long it has watched, so that it is behind for so long at least, in
+        /// milliseconds; else -1.
+        lag_ms_at_least: i64 = -1;
         /// Its partitions.
         partitions: Vec<LagPartition>;
     }
@@ -128,6 +136,10 @@ messages! {
         /// Now minus the moment when the high watermark passed the committed offset, in
         /// milliseconds; 0 where the group is not behind, and -1 where the moment is not known.
         lag_ms: i64 = -1;
+        /// Where it is behind and `lag_ms` is not known, since records were written before the
+        /// broker watched: how long it has watched, so that it is behind for so long at least, in
+        /// milliseconds; else -1.
+        lag_ms_at_least: i64 = -1;
         /// The member that owns it, as its place among the group's `members` in this page, or -1.
         member: i32 = -1;
     }
