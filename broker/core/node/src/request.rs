@@ -449,6 +449,8 @@ pub enum FoundOffset {
         batch: StoredBatch,
         /// Which record of it.
         spec: OffsetSpec,
+        /// Where the log starts; records of the batch below it are gone.
+        start: Offset,
     },
 }
 

@@ -347,6 +347,49 @@ fn offsets_by_position_and_time() {
 }
 
 #[test]
+fn times_are_looked_for_behind_the_start_of_the_log() {
+    // The batch 0..=4 straddles the start: its records below 3 are gone.
+    check(
+        "ready t 1
+         produce t/0:5
+         flushed t/0 5
+         delete-records t/0 3
+         started t/0 3
+         offsets t/0 1001
+         found 0 t/0 5
+         offsets t/0 1004
+         found 1 t/0 5
+         offsets t/0 1001
+         started t/0 5
+         found 2 t/0 5",
+        expect![[r#"
+            ready t 1
+            produce t/0:5
+                append 100 0..=4 epoch 0
+            flushed t/0 5
+                answer 0: at 0
+            delete-records t/0 3
+                MoveStart { partition: StorePartition(100), to: Offset(3) }
+            started t/0 3
+                answer 1: DeleteRecords([(None, Offset(3))])
+            offsets t/0 1001
+                find #0 100 time 1 below 5
+            found 0 t/0 5
+                answer 2: 3 time 3 epoch 0
+            offsets t/0 1004
+                find #1 100 time 4 below 5
+            found 1 t/0 5
+                answer 3: 4 time 4 epoch 0
+            offsets t/0 1001
+                find #2 100 time 1 below 5
+            started t/0 5
+            found 2 t/0 5
+                answer 4: 5 epoch 0
+        "#]],
+    );
+}
+
+#[test]
 fn records_are_deleted_when_the_log_says_so() {
     check(
         "ready t 1

@@ -313,7 +313,7 @@ const fn spec(timestamp: TimestampMs, version: i16) -> Result<OffsetSpec, ErrorC
 pub(super) struct OffsetsJoin {
     response: ListOffsetsResponse,
     /// Records that lie in compressed batches.
-    inside: Vec<(Place, StoredBatch, OffsetSpec)>,
+    inside: Vec<(Place, StoredBatch, OffsetSpec, Offset)>,
 }
 
 impl OffsetsJoin {
@@ -332,15 +332,17 @@ impl OffsetsJoin {
                     partition.offset = offset;
                     partition.timestamp = timestamp;
                 }
-                FoundOffset::Inside { batch, spec } => self.inside.push((place, batch, spec)),
+                FoundOffset::Inside { batch, spec, start } => {
+                    self.inside.push((place, batch, spec, start));
+                }
             }
         }
     }
 
     pub(super) fn finish(mut self, inflate: &mut dyn Inflate) -> Response {
-        for (place, batch, spec) in &self.inside {
+        for (place, batch, spec, start) in &self.inside {
             let partition = &mut self.response.topics[place.0].partitions[place.1];
-            match open(batch, *spec, inflate) {
+            match open(batch, *spec, *start, inflate) {
                 Some(Some((offset, timestamp))) => {
                     partition.offset = offset;
                     partition.timestamp = timestamp;
@@ -357,6 +359,7 @@ impl OffsetsJoin {
 fn open(
     batch: &StoredBatch,
     spec: OffsetSpec,
+    start: Offset,
     inflate: &mut dyn Inflate,
 ) -> Option<Option<(Offset, TimestampMs)>> {
     let (header, compressed) = match batch {
@@ -372,7 +375,7 @@ fn open(
             .inflate(compression, compressed, BATCH_DECOMPRESSED_BYTES_MAX)
             .ok()?,
     };
-    locate(&header, records, spec).ok()
+    locate(&header, records, spec, start).ok()
 }
 
 pub(super) fn absorb_epoch_ends(

@@ -122,18 +122,23 @@ impl Node {
         batch: Result<Option<StoredBatch>, ReadError>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(lookup) = self.lookups.get_mut(&id) else {
+        let Some(ask) = self.lookups.get(&id).map(|lookup| lookup.asks[part]) else {
             return;
         };
-        let spec = lookup.asks[part].spec;
-        lookup.results[part] = match batch {
-            Ok(None) => found(FoundOffset::Nothing, LeaderEpoch::NONE),
-            Ok(Some(batch)) => match times::look(batch, spec) {
+        let start = self.open(ask.key).map(|open| open.replica.log_start());
+        let result = match (batch, start) {
+            (Ok(None), _) => found(FoundOffset::Nothing, LeaderEpoch::NONE),
+            (Ok(Some(batch)), Ok(start)) => match times::look(batch, ask.spec, start) {
                 Some((result, epoch)) => found(result, epoch),
                 None => failed(ErrorCode::CorruptMessage),
             },
-            Err(error) => failed(read_error(&error)),
+            (Err(error), _) => failed(read_error(&error)),
+            (_, Err(error)) => failed(error),
         };
+        let Some(lookup) = self.lookups.get_mut(&id) else {
+            return;
+        };
+        lookup.results[part] = result;
         lookup.open -= 1;
         if lookup.open == 0
             && let Some(lookup) = self.lookups.remove(&id)
