@@ -35,8 +35,8 @@ pub enum Policy {
     Stop,
     /// It is left out and counted.
     Skip,
-    /// It goes to the last output of the recipe.
-    DeadLetter,
+    /// It goes to this output, by its place in the recipe.
+    DeadLetter(u32),
 }
 
 /// A partition of an output: the output's place in the recipe, and the partition's index.

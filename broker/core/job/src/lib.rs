@@ -22,6 +22,7 @@ extern crate std;
 
 mod event;
 pub mod limits;
+mod murmur;
 mod pins;
 mod round;
 mod router;
@@ -30,5 +31,6 @@ pub use event::{
     Answer, Effect, Event, Fetched, Loaded, Order, Part, PartResult, Place, Policy, Refused, Row,
     Saved, Settings, Start, Target, Ticket, Transformed, Trouble,
 };
+pub use murmur::partition_of;
 pub use pins::{Generation, Output, Pins, PinsError, Recipe};
 pub use router::{Counts, Router, State};

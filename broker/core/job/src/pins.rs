@@ -137,6 +137,12 @@ impl Recipe {
         if self.outputs.iter().any(|output| output.partitions == 0) {
             return Some("a topic that the job writes to has no partitions".to_string());
         }
+        let mut topics: Vec<TopicId> = self.outputs.iter().map(|output| output.topic).collect();
+        topics.sort();
+        topics.dedup();
+        if topics.len() < self.outputs.len() {
+            return Some("the job writes to a topic twice".to_string());
+        }
         let largest = Pins {
             generation: Generation {
                 created_at: i64::MIN,
@@ -294,10 +300,19 @@ mod tests {
             partitions: 1,
             partitioner: Some("a".repeat(128)),
         };
-        assert_eq!(recipe(vec![output.clone(); OUTPUTS_MAX]).fault(), None);
+        let many = |count| {
+            let output = |topic| Output {
+                topic: TopicId([topic; 16]),
+                ..output.clone()
+            };
+            (0..count).map(output).collect::<Vec<_>>()
+        };
+        let most = u8::try_from(OUTPUTS_MAX).unwrap();
+        assert_eq!(recipe(many(most)).fault(), None);
         let faults = [
             recipe(vec![]).fault(),
-            recipe(vec![output.clone(); OUTPUTS_MAX + 1]).fault(),
+            recipe(many(most + 1)).fault(),
+            recipe(vec![output.clone(); 2]).fault(),
             recipe(vec![Output {
                 partitions: 0,
                 ..output.clone()
@@ -316,6 +331,9 @@ mod tests {
                 ),
                 Some(
                     "the job writes to 17 topics, but may write to 16",
+                ),
+                Some(
+                    "the job writes to a topic twice",
                 ),
                 Some(
                     "a topic that the job writes to has no partitions",

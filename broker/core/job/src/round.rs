@@ -101,8 +101,8 @@ impl Round {
                     ));
                 }
                 Policy::Skip => cut.skipped += 1,
-                Policy::DeadLetter => {
-                    let target = dead_letters(pins, source)?;
+                Policy::DeadLetter(output) => {
+                    let target = dead_letters(pins, output, source)?;
                     let item = Item {
                         place: Place::Refused(index),
                         offset: refused.offset,
@@ -213,17 +213,15 @@ fn bytes_of(piece: &[Item]) -> usize {
 }
 
 /// Where records go that were refused: in order of the source, so that they ascend.
-fn dead_letters(pins: &Pins, source: PartitionIndex) -> Result<Target, String> {
-    let outputs = &pins.recipe.outputs;
-    let last = outputs.last().zip(outputs.len().checked_sub(1));
-    let place = last.and_then(|(output, place)| {
-        let count = i32::try_from(output.partitions).ok()?;
-        Some(Target {
-            output: u32::try_from(place).ok()?,
-            partition: PartitionIndex(source.0.checked_rem(count)?),
-        })
-    });
-    place.ok_or_else(|| String::from("there is no topic for dead letters"))
+fn dead_letters(pins: &Pins, output: u32, source: PartitionIndex) -> Result<Target, String> {
+    let place = usize::try_from(output).ok();
+    let topic = place.and_then(|place| pins.recipe.outputs.get(place));
+    let count = topic.and_then(|topic| i32::try_from(topic.partitions).ok());
+    let partition = count.and_then(|count| source.0.checked_rem(count));
+    match partition.map(PartitionIndex) {
+        Some(partition) => Ok(Target { output, partition }),
+        None => Err(String::from("there is no topic for dead letters")),
+    }
 }
 
 /// What comes from outside must make sense: offsets of the round, in order, and targets that are.

@@ -80,7 +80,7 @@ fn settings(newer: bool) -> Settings {
         generation: Generation::default(),
         start: Start::Earliest,
         recipe: Ok(recipe(newer)),
-        policy: Policy::DeadLetter,
+        policy: Policy::DeadLetter(2),
         paused: false,
     }
 }

@@ -427,7 +427,7 @@ fn a_refused_record_stops_is_skipped_or_goes_to_the_dead_letters() {
         Transformed
           commit 3 weir-job/1 run=1:0 producer=7:0 base=0 with=route@1.0.0 to=01010101010101010101010101010101:2,02020202020202020202020202020202:2
     "#]]);
-    with(Policy::DeadLetter).expect(&expect![[r#"
+    with(Policy::DeadLetter(1)).expect(&expect![[r#"
         changed
           fetch 0
         Fetched

@@ -11,6 +11,7 @@ pub mod event;
 pub mod front;
 mod gate;
 pub mod groups;
+pub mod jobs;
 pub mod limits;
 mod node;
 mod patterns;
