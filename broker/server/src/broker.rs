@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::{Health, Vital};
 use crate::http;
+use crate::jobs::{self, Jobs};
 use crate::limits::{FOLLOWED_MAX, PORT_ATTEMPTS, SHUTDOWN_GRACE_MS, SHUTDOWN_REST_MS};
 use crate::metrics::Metrics;
 use crate::probes;
@@ -25,7 +26,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weir_meta::command::RegisterBroker;
 use weir_meta::config::{ConfigSource, ConfigType};
@@ -202,35 +203,34 @@ impl Broker {
             rooms: rooms.clone(),
             health: Arc::clone(&health),
         };
-        let threads = start_threads(&config, ground, quorum, shards.clone(), inboxes)?;
+        let (agreed, agreements) = watch::channel(0);
+        let threads = start_threads(&config, ground, quorum, agreed, shards.clone(), inboxes)?;
         let metrics = Arc::new(Metrics::new(
             ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
         ));
         let answers = Arc::clone(&rooms.answers);
-        let shared = Arc::new(Shared {
-            image: Arc::clone(&image),
-            shards,
-            metrics: Arc::clone(&metrics),
-            front: Arc::new(front_config(&config)),
-            clock,
-            next_request: AtomicU64::new(1),
-            rooms,
-            followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
-        });
+        let shared = new_shared(&config, &image, clock, &metrics, shards, rooms);
         let server_config = ServerConfig {
             limits: config.limits.clone(),
             local_role: config.plain_role,
             ..ServerConfig::new(config.listeners.clone())
         };
-        let server = weir_net::serve(server_config, &certs, Arc::new(BrokerService(shared)))?;
+        let server = weir_net::serve(
+            server_config,
+            &certs,
+            Arc::new(BrokerService(Arc::clone(&shared))),
+        )?;
         probes::all(&metrics, &store, server.counters(), &answers);
+        let stop = CancellationToken::new();
+        let chains = Arc::new(jobs::Plain);
+        Jobs::start(&shared, config.node_id, chains, agreements, stop.clone());
         let mut broker = Self {
             profile: certs.admin_file(),
             data,
             metrics,
             metrics_address: None,
             health,
-            stop: CancellationToken::new(),
+            stop,
             bound: server.listeners().to_vec(),
             server: Some(server),
             threads,
@@ -384,11 +384,17 @@ fn start_threads(
     config: &Config,
     ground: Ground,
     quorum: Quorum,
+    agreed: watch::Sender<u64>,
     shards: Vec<ShardSender>,
     inboxes: Vec<Receiver<ToShard>>,
 ) -> Result<Threads, StartError> {
     let (proposer, quorum_thread) = quorum
-        .start(&ground.health, Arc::clone(&ground.image), shards.clone())
+        .start(
+            &ground.health,
+            Arc::clone(&ground.image),
+            agreed,
+            shards.clone(),
+        )
         .map_err(|error| system("a thread", &error))?;
     let mut threads = Threads {
         shards,
@@ -632,6 +638,28 @@ fn new_shard(
         reads: HashMap::new(),
         effects: Vec::new(),
     }
+}
+
+/// What all sessions share.
+fn new_shared(
+    config: &Config,
+    image: &Arc<ArcSwap<Image>>,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+    shards: Vec<ShardSender>,
+    rooms: Rooms,
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        image: Arc::clone(image),
+        shards,
+        metrics: Arc::clone(metrics),
+        front: Arc::new(front_config(config)),
+        clock,
+        next_request: AtomicU64::new(1),
+        rooms,
+        followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
+        jobs: jobs::Boards::default(),
+    })
 }
 
 fn front_config(config: &Config) -> FrontConfig {

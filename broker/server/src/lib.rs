@@ -12,6 +12,8 @@ mod followed;
 mod health;
 mod http;
 mod inflate;
+mod inside;
+mod jobs;
 mod limits;
 mod metrics;
 mod probes;

@@ -38,3 +38,6 @@ pub(crate) const METRICS_CONNECTIONS_MAX: usize = 64;
 
 /// The head of a request for metrics must be there after this time, in milliseconds.
 pub(crate) const METRICS_HEADER_MS: u64 = 5_000;
+/// How long to wait before the progress of deleted jobs is tried to be deleted again, in
+/// milliseconds.
+pub(crate) const JOB_OFFSETS_RETRY_MS: u64 = 1_000;

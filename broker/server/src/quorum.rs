@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use thiserror::Error;
+use tokio::sync::watch;
 use weir_meta::{Image, Journal, JournalError, JournalFailed, MetaRecord};
 use weir_node::event::ProposalId;
 use weir_store::{Disk, MetaLog};
@@ -114,13 +115,14 @@ impl Quorum {
         mut self,
         health: &Arc<Health>,
         published: Arc<ArcSwap<Image>>,
+        agreed: watch::Sender<u64>,
         shards: Vec<ShardSender>,
     ) -> std::io::Result<(Proposer, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(PROPOSALS_MAX);
         let vital = Vital(Arc::clone(health));
         let run = move || {
             let _vital = vital;
-            self.run(&receiver, &published, &shards);
+            self.run(&receiver, &published, &agreed, &shards);
         };
         let thread = std::thread::Builder::new()
             .name("weir-quorum".into())
@@ -132,6 +134,7 @@ impl Quorum {
         &mut self,
         inbox: &Receiver<Message>,
         published: &ArcSwap<Image>,
+        told: &watch::Sender<u64>,
         shards: &[ShardSender],
     ) {
         while let Ok(Message::Propose {
@@ -150,6 +153,7 @@ impl Quorum {
             }
             let image = Arc::new(self.image().clone());
             published.store(Arc::clone(&image));
+            told.send_replace(image.applied());
             for (index, to) in shards.iter().enumerate() {
                 let proposal = (index == usize::from(shard.0)).then_some(proposal);
                 to.deliver(ToShard::Agreed {

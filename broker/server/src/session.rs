@@ -7,6 +7,7 @@
 use crate::clock::Clock;
 use crate::followed::Followed;
 use crate::inflate::Inflater;
+use crate::jobs::{self, Boards};
 use crate::limits::FETCHES_AT_ONCE;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::room::{OnWay, Rooms, hold};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) rooms: Rooms,
     /// Room for requests whose answers keep coming.
     pub(crate) followed: Arc<Semaphore>,
+    /// How the routers of jobs fare.
+    pub(crate) jobs: Boards,
 }
 
 /// The name under which the cluster knows a listener, by its place in the configuration.
@@ -94,6 +97,8 @@ enum Remaining {
     Shards(Box<Waiting>),
     /// A fetch: its turn, then the shards' answers.
     Fetch(Box<Turn>),
+    /// What the server does itself.
+    Own(Reply, BoxFuture<'static, Response>),
     /// The first of many answers.
     Follow(Box<(Followed, Asked)>),
 }
@@ -156,6 +161,7 @@ impl weir_net::Session for ClientSession {
                 Remaining::Done(answer) => answer?,
                 Remaining::Shards(waiting) => waiting.finish().await?.0,
                 Remaining::Fetch(turn) => turn.finish().await?,
+                Remaining::Own(reply, response) => reply.encode(&response.await)?,
                 Remaining::Follow(both) => {
                     let (followed, asked) = *both;
                     return followed.answer(asked).await;
@@ -188,6 +194,10 @@ impl ClientSession {
         };
         let is_fetch = matches!(request, Request::Fetch(_));
         let client_id = header.client_id.unwrap_or_default();
+        let request = match self.own(request) {
+            Ok(response) => return Remaining::Own(reply, response),
+            Err(request) => *request,
+        };
         let followed = match self.followed(&reply, &client_id, &request) {
             Ok(followed) => followed,
             Err(response) => return Remaining::Done(reply.encode(&response)),
@@ -221,6 +231,17 @@ impl ClientSession {
                 }
             }
             Err(close) => Remaining::Done(Err(close)),
+        }
+    }
+
+    /// What the server answers itself, if it is for the server.
+    fn own(&self, request: Request) -> Result<BoxFuture<'static, Response>, Box<Request>> {
+        let (shared, who) = (Arc::clone(&self.shared), self.context.principal.clone());
+        match request {
+            Request::CreateJob(body) => Ok(jobs::create(shared, who, body).boxed()),
+            Request::DescribeJobs(body) => Ok(jobs::describe(shared, who, body).boxed()),
+            Request::AlterJob(body) => Ok(jobs::alter(shared, who, body).boxed()),
+            other => Err(Box::new(other)),
         }
     }
 

@@ -212,9 +212,9 @@ apis! {
     PluginFailures: PluginFailuresRequest => PluginFailuresResponse, "Tells what plugins failed on.", unanswered;
     CreateView: CreateViewRequest => CreateViewResponse, "Makes a view of a topic.", unanswered;
     DescribeViews: DescribeViewsRequest => DescribeViewsResponse, "Tells the views.", unanswered;
-    CreateJob: CreateJobRequest => CreateJobResponse, "Makes a router job.", unanswered;
-    DescribeJobs: DescribeJobsRequest => DescribeJobsResponse, "Tells the router jobs.", unanswered;
-    AlterJob: AlterJobRequest => AlterJobResponse, "Pauses, resumes, restarts or deletes a router job.", unanswered;
+    CreateJob: CreateJobRequest => CreateJobResponse, "Makes a router job.";
+    DescribeJobs: DescribeJobsRequest => DescribeJobsResponse, "Tells the router jobs.";
+    AlterJob: AlterJobRequest => AlterJobResponse, "Pauses, resumes, restarts or deletes a router job.";
     CheckChain: CheckChainRequest => CheckChainResponse, "Tells whether a chain of plugins would work.", unanswered;
 }
 

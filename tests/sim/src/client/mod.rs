@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod consumer;
 pub mod directory;
+pub mod job;
 pub mod link;
 pub mod member;
 pub mod producer;
@@ -22,7 +23,7 @@ use weir_types::Now;
 use weir_wire::{ApiKey, Response};
 
 /// What happens to a client.
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "it is looked at once, where it is made"
 )]

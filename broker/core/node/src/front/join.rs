@@ -66,7 +66,7 @@ pub(super) enum Kind {
 }
 
 /// What becomes of a request once all its parts are answered.
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "it is looked at once, where it is made"
 )]
