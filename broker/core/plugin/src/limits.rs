@@ -4,6 +4,11 @@
 pub const FUEL_PER_BATCH: u64 = 10_000_000;
 /// Fuel that each record adds.
 pub const FUEL_PER_RECORD: u64 = 200_000;
+/// Fuel of one call of a guest that brings a language runtime (imports WASI), whatever it is given.
+pub const RUNTIME_FUEL_PER_BATCH: u64 = 100_000_000;
+/// Fuel that each record adds there: JavaScript that goes through a record of 1 KB byte by byte
+/// takes 1,800,000.
+pub const RUNTIME_FUEL_PER_RECORD: u64 = 5_000_000;
 /// Linear memory of one instance.
 pub const MEMORY_BYTES_MAX: usize = 64 << 20;
 /// Linear memory of one instance of a guest that brings a language runtime (imports WASI).
@@ -20,6 +25,9 @@ pub const BATCH_MS_MAX: u64 = 5_000;
 pub const COMPONENT_BYTES_MAX: usize = 48 << 20;
 /// How long compiling may take.
 pub const COMPILE_MS_MAX: u64 = 60_000;
+/// How long it may take for a guest that brings a language runtime; a JavaScript engine takes 40
+/// seconds of one busy core.
+pub const RUNTIME_COMPILE_MS_MAX: u64 = 240_000;
 /// Plugins in one chain.
 pub const CHAIN_LINKS_MAX: usize = 8;
 /// Bytes of a chain's text.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 use weir_plugin::limits::{
     CALL_MS_MAX, FUEL_PER_BATCH, FUEL_PER_RECORD, MEMORY_BYTES_MAX, OUTPUT_BYTES_SPARE,
-    OUTPUT_FACTOR_MAX, RUNTIME_MEMORY_BYTES_MAX,
+    OUTPUT_FACTOR_MAX, RUNTIME_FUEL_PER_BATCH, RUNTIME_FUEL_PER_RECORD, RUNTIME_MEMORY_BYTES_MAX,
 };
 
 /// What one call may use.
@@ -43,6 +43,8 @@ impl Budget {
     #[must_use]
     pub fn runtime() -> Self {
         Self {
+            fuel_per_batch: RUNTIME_FUEL_PER_BATCH,
+            fuel_per_record: RUNTIME_FUEL_PER_RECORD,
             memory_bytes: RUNTIME_MEMORY_BYTES_MAX,
             ..Self::default()
         }
@@ -107,6 +109,11 @@ impl Memory {
 
     pub(crate) const fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Another call begins: it answers for what it asks for itself.
+    pub(crate) const fn begin(&mut self) {
+        self.exceeded = false;
     }
 }
 

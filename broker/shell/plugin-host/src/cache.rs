@@ -48,15 +48,34 @@ impl Cache {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(folder)?;
-        Ok(Self {
+        let cache = Self {
             folder: folder.to_owned(),
             engine,
-        })
+        };
+        cache.sweep()?;
+        Ok(cache)
+    }
+
+    /// Removes what other engines have left; this one cannot load it.
+    fn sweep(&self) -> io::Result<()> {
+        let ours = self.suffix();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(".cwasm") && !name.ends_with(&ours) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn suffix(&self) -> String {
+        format!("-{}.cwasm", &hex(&self.engine)[..16])
     }
 
     fn path(&self, component: &Digest) -> PathBuf {
-        let name = format!("{}-{}.cwasm", hex(component), &hex(&self.engine)[..16]);
-        self.folder.join(name)
+        self.folder.join(hex(component) + &self.suffix())
     }
 
     /// The artifact of a component; nothing if there is none, or if it is damaged.

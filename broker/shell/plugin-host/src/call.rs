@@ -152,7 +152,9 @@ impl Live {
 fn begin(store: &mut Store<State>, allowed: Allowance) -> Result<(), Stop> {
     store.set_hostcall_fuel(allowed.output_bytes);
     store.set_epoch_deadline(ticks(allowed.time));
-    store.data_mut().log.begin();
+    let state = store.data_mut();
+    state.log.begin();
+    state.memory.begin();
     match store.set_fuel(allowed.fuel) {
         Ok(()) => Ok(()),
         Err(error) => Err(stop(store, &error, allowed)),

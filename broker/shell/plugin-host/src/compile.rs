@@ -20,7 +20,7 @@ use crate::{
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError, mpsc::sync_channel},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use wasmtime::component::{
     Component as Compiled, InstancePre, Linker, LinkerInstance, ResourceType, types::ComponentItem,
@@ -63,10 +63,14 @@ pub(crate) fn compile(
     bytes: &[u8],
     digest: Digest,
     outside: Outside,
-    until: Instant,
+    limit: Duration,
 ) -> Result<Component, CompileError> {
+    let until = Instant::now() + limit;
+    let too_slow = CompileError::TooSlow {
+        limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+    };
     if !shared.turn.take(until) {
-        return Err(CompileError::TooSlow);
+        return Err(too_slow);
     }
     let taken = Taken(Arc::clone(shared));
     let (done, wait) = sync_channel(1);
@@ -87,7 +91,7 @@ pub(crate) fn compile(
     let left = until.saturating_duration_since(Instant::now());
     match wait.recv_timeout(left) {
         Ok(result) => result,
-        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(CompileError::TooSlow),
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(too_slow),
         Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err(CompileError::Invalid {
             reason: "the compiler fails on it".into(),
         }),

@@ -2,10 +2,7 @@
 
 use std::io;
 use thiserror::Error;
-use weir_plugin::{
-    World,
-    limits::{COMPILE_MS_MAX, COMPONENT_BYTES_MAX},
-};
+use weir_plugin::{World, limits::COMPONENT_BYTES_MAX};
 
 /// Why there is no host.
 #[derive(Debug, Error)]
@@ -102,8 +99,11 @@ pub enum CompileError {
         reason: String,
     },
     /// Compiling took too long; also when components before it took the time.
-    #[error("compiling the component took longer than {COMPILE_MS_MAX} ms")]
-    TooSlow,
+    #[error("compiling the component took longer than {limit_ms} ms")]
+    TooSlow {
+        /// How long it may take, in milliseconds.
+        limit_ms: u64,
+    },
     /// `describe` failed.
     #[error("the component does not say what it is: {reason}")]
     NoDescription {

@@ -18,10 +18,10 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
-use weir_plugin::limits::COMPILE_MS_MAX;
+use weir_plugin::limits::{COMPILE_MS_MAX, RUNTIME_COMPILE_MS_MAX};
 
 /// How a host is made.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct HostConfig {
     pub runtime_budget: Budget,
     /// How long compiling a component may take, waiting for those before it included.
     pub compile: Duration,
+    /// The same for a component that brings a language runtime.
+    pub runtime_compile: Duration,
 }
 
 impl Default for HostConfig {
@@ -43,6 +45,7 @@ impl Default for HostConfig {
             budget: Budget::default(),
             runtime_budget: Budget::runtime(),
             compile: Duration::from_millis(COMPILE_MS_MAX),
+            runtime_compile: Duration::from_millis(RUNTIME_COMPILE_MS_MAX),
         }
     }
 }
@@ -107,7 +110,7 @@ impl Host {
 
     /// Makes a component of bytes: reads what it imports and exports, compiles it on a thread of
     /// its own (or takes what was compiled before) and asks it what it is. The caller waits, at
-    /// most as long as `HostConfig::compile` says.
+    /// most as long as `HostConfig` says.
     ///
     /// # Errors
     /// If the bytes are no component that can be run here.
@@ -117,8 +120,12 @@ impl Host {
         if let Some(component) = self.known(&digest) {
             return Ok(component);
         }
-        let until = Instant::now() + self.shared.config.compile;
-        let component = compile(&self.shared, bytes, digest, outside, until)?;
+        let limit = if outside.wants_wasi() {
+            self.shared.config.runtime_compile
+        } else {
+            self.shared.config.compile
+        };
+        let component = compile(&self.shared, bytes, digest, outside, limit)?;
         let mut known = self.lock();
         known.retain(|_, component| component.strong_count() > 0);
         known.insert(digest, Arc::downgrade(&component.inner));

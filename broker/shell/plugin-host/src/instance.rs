@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use wasmtime::component::{WasmList, WasmStr};
-use weir_plugin::{BytesColumn, Columns, Output, check_partitions};
+use weir_plugin::{BytesColumn, Columns, Output, World, check_partitions};
 
 /// Texts, or why there are none.
 type Texts = Vec<Result<String, String>>;
@@ -81,7 +81,7 @@ impl Instance {
         let rows = columns.rows();
         let mut allowed = self.allowed(rows, columns.size_bytes());
         allowed.time = allowed.time.min(time);
-        self.run(allowed, context.stream_time, |live| {
+        self.run(World::Transform, allowed, context.stream_time, |live| {
             let batch = BatchIn::new(context.topic, context.partition, columns);
             live.call(
                 live.exports.world,
@@ -103,7 +103,7 @@ impl Instance {
     pub fn partition(&mut self, keys: &BytesColumn, partitions: u32) -> Report<Vec<u32>> {
         let rows = keys.len();
         let allowed = self.allowed(rows, keys.size_bytes());
-        self.run(allowed, 0, |live| {
+        self.run(World::Partitioner, allowed, 0, |live| {
             live.call(
                 live.exports.world,
                 (BytesIn::from(keys), partitions),
@@ -128,7 +128,7 @@ impl Instance {
     pub fn decode(&mut self, part: Part, data: &BytesColumn) -> Report<Texts> {
         let rows = data.len();
         let allowed = self.allowed(rows, data.size_bytes());
-        self.run(allowed, 0, |live| {
+        self.run(World::Decoder, allowed, 0, |live| {
             live.call(
                 live.exports.world,
                 (part, BytesIn::from(data)),
@@ -153,7 +153,7 @@ impl Instance {
     pub fn encode(&mut self, part: Part, json: &[&str]) -> Report<Bytes> {
         let rows = json.len();
         let allowed = self.allowed(rows, json.iter().map(|text| text.len() + 8).sum());
-        self.run(allowed, 0, |live| {
+        self.run(World::Decoder, allowed, 0, |live| {
             let Some(encode) = live.exports.encode else {
                 return Err(Stop::invalid("it does not encode".into()));
             };
@@ -189,11 +189,18 @@ impl Instance {
     /// Runs a call; once more on a fresh store if the clock ended it, for a machine may be busy.
     fn run<T>(
         &mut self,
+        world: World,
         allowed: Allowance,
         stream_time: i64,
         call: impl Fn(&mut Live) -> Result<T, Stop>,
     ) -> Report<T> {
         let mut usage = Usage::default();
+        let is = self.configured.component().world();
+        if is != world {
+            let message = format!("it is a {} and no {}", is.name(), world.name());
+            let result = Err(Stop::invalid(message).failure());
+            return Report { result, usage };
+        }
         let mut again = true;
         loop {
             let since = Instant::now();

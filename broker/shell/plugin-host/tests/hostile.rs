@@ -92,6 +92,34 @@ fn the_clock_ends_what_fuel_does_not_and_tries_once_more() -> Outcome {
 }
 
 #[test]
+fn an_instruction_that_takes_long_is_seen_by_the_clock() -> Outcome {
+    // It clears 60 MiB again and again: each time an instruction.
+    let module = Module {
+        body: "(drop (memory.grow (i32.const 960)))
+            (loop $again
+              (memory.fill (i32.const 65536) (i32.const 1) (i32.const 62914560))
+              (br $again))
+            (unreachable)",
+        ..Module::default()
+    };
+    let budget = Budget {
+        call: Duration::from_millis(150),
+        ..Budget::default()
+    };
+    let component = compiled(&host()?, &module)?;
+    let configured = component.configure_under(&BTreeMap::new(), budget)?;
+    let mut instance = configured.instance(Arc::new(NoLog));
+    let report = instance.transform(CONTEXT, &columns(&["a"]));
+    let failure = report.result.err().ok_or("it did not fail")?;
+    assert!(
+        failure.message.starts_with("it ran for longer than 150 ms"),
+        "{}",
+        failure.message
+    );
+    Ok(())
+}
+
+#[test]
 fn a_memory_bomb_stays_below_its_limit() -> Outcome {
     let body = "(loop $more (drop (i32.eqz (memory.grow (i32.const 16))))
         (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable)))
@@ -340,7 +368,7 @@ fn compiling_has_its_time() -> Outcome {
         ..HostConfig::default()
     })?;
     let error = host.compile(&Module::default().component()?).err();
-    assert_eq!(error, Some(CompileError::TooSlow));
+    assert_eq!(error, Some(CompileError::TooSlow { limit_ms: 0 }));
     Ok(())
 }
 

@@ -98,6 +98,21 @@ fn a_call_changes_nothing_and_tells_what_it_used() -> Outcome {
 }
 
 #[test]
+fn a_plugin_of_another_world_is_not_called() -> Outcome {
+    const fn crosses_threads<T: Send>() {}
+    crosses_threads::<weir_plugin_host::Runner>();
+    let mut instance = instance(&host()?, &Module::default())?;
+    let failure = instance.partition(&common::keys(&["a"]), 3).result.err();
+    let words = failure.map(|failure| failure.message);
+    assert_eq!(
+        words.as_deref(),
+        Some("it is a transform and no partitioner")
+    );
+    assert_eq!(instance.begun(), 0);
+    Ok(())
+}
+
+#[test]
 fn a_plugin_that_refuses_a_batch_goes_on_as_it_is() -> Outcome {
     let module = Module {
         body: "(i32.store8 (i32.const 2048) (i32.const 1))
@@ -279,6 +294,14 @@ fn what_was_compiled_is_kept_and_never_trusted_blindly() -> Outcome {
     fs::write(&path, &whole[..whole.len() / 3])?;
     again()?.compile(&bytes)?;
     assert_eq!(fs::read(&path)?.len(), whole.len());
+    // What another engine has left goes; other files do not.
+    let left = path.with_file_name(format!("{}-0123456789abcdef.cwasm", "00".repeat(32)));
+    let other = path.with_file_name("README");
+    fs::write(&left, "old")?;
+    fs::write(&other, "mine")?;
+    again()?;
+    assert!(!left.exists() && other.exists() && path.exists());
+    fs::remove_file(other)?;
     // What belongs to another component is not taken for this one's.
     let other = Module {
         more: "(data (i32.const 3000) \"x\")",
