@@ -4,6 +4,9 @@ each ack as a line `partition TAB offset TAB NAME-NUMBER` of the log, in the ord
 It repairs nothing: what librdkafka does with a broker that dies is what is tested.
 
     python load_client.py BOOTSTRAP TOPIC PARTITIONS LOG NAME
+
+Records go round the partitions; with `keys=N` for PARTITIONS each has one of so many keys, and
+librdkafka chooses.
 """
 
 import sys
@@ -19,7 +22,8 @@ FLUSH_SECONDS_MAX = 120
 def main():
     """Produces until told to stop, then waits for the last ack."""
     bootstrap, topic, partitions, log_path, name = sys.argv[1:]
-    partitions = int(partitions)
+    keys = int(partitions[5:]) if partitions.startswith("keys=") else 0
+    partitions = 0 if keys else int(partitions)
     stop = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
     producer = Producer(
@@ -50,8 +54,11 @@ def main():
         number = 0
         while not stop.is_set():
             value = f"{name}-{number} {FILLING}"
+            place = {"partition": number % partitions} if partitions else {}
+            if keys:
+                place["key"] = f"{name}-key-{number % keys}"
             try:
-                producer.produce(topic, value, partition=number % partitions, on_delivery=acked)
+                producer.produce(topic, value, on_delivery=acked, **place)
             except BufferError:
                 producer.poll(0.05)
                 continue

@@ -40,6 +40,7 @@ ORDER = [
     "group_commits",
     "big_file",
     "kill",
+    "job_kill",
     "retention",
     "cold_read",
 ]
