@@ -478,7 +478,7 @@ fn the_timeline_tells_who_came_and_went() {
     );
     let moved = watch.line();
     assert!(
-        moved.starts_with("    t 0-3 went from nobody to "),
+        moved.starts_with("    t 0-3 went from nobody to weir-cli "),
         "{moved}"
     );
     let mut second = Member::start(&broker, &args);

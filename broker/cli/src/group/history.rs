@@ -198,16 +198,15 @@ pub(super) fn details(change: &GroupChange, names: &Names) -> Vec<String> {
     let causes = change.causes.iter().skip(1);
     lines.extend(causes.map(|cause| format!("also: {}", in_words(cause, names))));
     for moved in &change.moves {
-        let who = |member: &Option<String>| {
-            member
-                .as_ref()
-                .map_or_else(|| "nobody".to_owned(), |member| names.short(member))
+        let who = |member: &Option<String>, client: &Option<String>| match member {
+            Some(member) => names.with_client(client.as_deref().unwrap_or_default(), member),
+            None => "nobody".to_owned(),
         };
         lines.push(format!(
             "{} went from {} to {}",
             human::partitions(&moved.partitions),
-            who(&moved.from),
-            who(&moved.to)
+            who(&moved.from, &moved.from_client),
+            who(&moved.to, &moved.to_client)
         ));
     }
     let told: BTreeSet<_> = change.moves.iter().flat_map(|m| &m.partitions).collect();
@@ -241,7 +240,9 @@ pub(super) fn to_json(change: &GroupChange) -> Value {
                 "topic": &*partition.topic,
                 "partition": partition.partition.0,
                 "from": moved.from,
+                "fromClient": moved.from_client,
                 "to": moved.to,
+                "toClient": moved.to_client,
             })
         })
     });
@@ -280,5 +281,65 @@ const fn kind(kind: GroupCauseKind) -> &'static str {
         GroupCauseKind::ProtocolChanged => "protocol-changed",
         // A later kind, whose text tells it all the same.
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_client::admin::GroupMove;
+    use weir_client::{TimestampMs, TopicPartition};
+
+    fn change() -> GroupChange {
+        let moved = |partition, from: Option<(&str, &str)>, to: Option<(&str, &str)>| {
+            let id = |member: Option<(&str, &str)>| member.map(|(id, _)| id.to_owned());
+            let client = |member: Option<(&str, &str)>| {
+                let client = member.map(|(_, client)| client.to_owned());
+                client.filter(|client| !client.is_empty())
+            };
+            GroupMove {
+                partitions: BTreeSet::from([TopicPartition::new("t", partition)]),
+                from: id(from),
+                to: id(to),
+                from_client: client(from),
+                to_client: client(to),
+            }
+        };
+        let (one, other) = ("Ug0cMKZzQkKj8ZoQ3L4rEA", "Ax0cMKZzQkKj8ZoQ3L4rEA");
+        GroupChange {
+            group: "g".to_owned(),
+            sequence: 1,
+            time: TimestampMs(0),
+            causes: Vec::new(),
+            cause_count: 0,
+            epoch: 2,
+            members_before: 2,
+            members_after: 1,
+            moves: vec![
+                moved(0, Some((one, "billing")), Some((other, "weir-cli"))),
+                moved(1, Some((one, "")), None),
+            ],
+            partitions_moved: 3,
+            duration: None,
+            still: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn moves_tell_whose_members_they_were() {
+        let change = change();
+        let lines = details(&change, &names(std::slice::from_ref(&change)));
+        assert_eq!(
+            lines,
+            [
+                "t 0 went from billing Ug0cMKZz to weir-cli Ax0cMKZz",
+                "t 1 went from Ug0cMKZz to nobody",
+                "and 1 more",
+            ]
+        );
+        let value = to_json(&change);
+        assert_eq!(value["moves"][0]["fromClient"], "billing");
+        assert_eq!(value["moves"][0]["toClient"], "weir-cli");
+        assert_eq!(value["moves"][1]["fromClient"], Value::Null);
     }
 }

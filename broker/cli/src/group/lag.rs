@@ -205,7 +205,7 @@ pub(super) fn totals(groups: &BTreeMap<String, GroupLag>) -> Table {
             group.state.clone(),
             group.members.to_string(),
             number(group.lag),
-            behind(group.time),
+            behind(group.time, group.time_at_least),
         ]);
     }
     table
@@ -215,12 +215,21 @@ fn number(number: Option<i64>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
-/// For how long, in words.
-pub(super) fn behind(time: Option<Duration>) -> String {
-    match time {
-        None => "-".to_owned(),
-        Some(Duration::ZERO) => "0 s".to_owned(),
-        Some(time) => human::duration(time),
+/// For how long, in words; where that is not known, for how long at least, if that is.
+pub(super) fn behind(time: Option<Duration>, at_least: Option<Duration>) -> String {
+    match (time, at_least) {
+        (None, None) => "-".to_owned(),
+        (None, Some(time)) => format!(">= {}", rounded_down(time)),
+        (Some(Duration::ZERO), _) => "0 s".to_owned(),
+        (Some(time), _) => human::duration(time),
+    }
+}
+
+/// Seconds mean nothing where the true time may be hours more.
+fn rounded_down(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
     }
 }
 
@@ -252,7 +261,7 @@ fn partitions(report: &LagReport) -> Table {
                     number(row.committed.map(|offset| offset.0)),
                     number(row.end.map(|offset| offset.0)),
                     number(row.lag),
-                    behind(row.time),
+                    behind(row.time, row.time_at_least),
                     owner.map_or_else(|| "-".to_owned(), |owner| owner_name(owner, &names)),
                 ]);
             }
@@ -307,6 +316,7 @@ pub(super) fn group_json(name: &str, group: &GroupLag, with_partitions: bool) ->
         "members": group.members,
         "lag": group.lag,
         "behindMs": ms(group.time),
+        "behindAtLeastMs": ms(group.time_at_least),
     });
     if with_partitions {
         let rows = group.topics.iter().flat_map(|(topic, of_topic)| {
@@ -319,6 +329,7 @@ pub(super) fn group_json(name: &str, group: &GroupLag, with_partitions: bool) ->
                     "end": row.end.map(|offset| offset.0),
                     "lag": row.lag,
                     "behindMs": ms(row.time),
+                    "behindAtLeastMs": ms(row.time_at_least),
                     "owner": row.owner.as_ref().map(|owner| &owner.member_id),
                 })
             })
@@ -326,4 +337,61 @@ pub(super) fn group_json(name: &str, group: &GroupLag, with_partitions: bool) ->
         value["partitions"] = rows.collect();
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_knows_since_when_it_is_told_how_long_at_least() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (time, at_least, text) in [
+            (None, None, "-"),
+            (seconds(0), None, "0 s"),
+            (seconds(185), None, "3 min 5 s"),
+            (seconds(185), seconds(400), "3 min 5 s"),
+            (None, seconds(0), ">= 0 s"),
+            (None, seconds(59), ">= 59 s"),
+            (None, seconds(60), ">= 1 min"),
+            (None, seconds(185), ">= 3 min"),
+        ] {
+            assert_eq!(behind(time, at_least), text);
+        }
+    }
+
+    #[test]
+    fn what_is_known_at_least_is_in_tables_and_for_machines() {
+        let row = PartitionLag {
+            lag: Some(5),
+            time_at_least: Some(Duration::from_secs(200)),
+            ..PartitionLag::default()
+        };
+        let topic = weir_client::admin::GroupTopicLag {
+            partitions: BTreeMap::from([(weir_client::PartitionIndex(0), row)]),
+            ..Default::default()
+        };
+        let group = GroupLag {
+            state: "Stable".to_owned(),
+            lag: Some(5),
+            time_at_least: Some(Duration::from_millis(200_500)),
+            topics: BTreeMap::from([("t".to_owned(), topic)]),
+            ..GroupLag::default()
+        };
+        let value = group_json("g", &group, true);
+        assert_eq!(value["behindMs"], Value::Null);
+        assert_eq!(value["behindAtLeastMs"], 200_500);
+        assert_eq!(value["partitions"][0]["behindMs"], Value::Null);
+        assert_eq!(value["partitions"][0]["behindAtLeastMs"], 200_000);
+        let report = LagReport {
+            groups: BTreeMap::from([("g".to_owned(), group)]),
+            ..LagReport::default()
+        };
+        for table in [totals(&report.groups), partitions(&report)] {
+            let mut text = Vec::new();
+            table.write(None, &mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(">= 3 min"), "{text}");
+        }
+    }
 }

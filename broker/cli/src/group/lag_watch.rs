@@ -275,10 +275,11 @@ fn is_alike_lag(one: Option<i64>, other: Option<i64>) -> bool {
 /// Whether a group is not twice as long behind as before, nor half as long; it falls behind by a
 /// second each second while it stands still, and that needs no line each time.
 fn is_alike_time(one: &GroupLag, other: &GroupLag) -> bool {
-    let (one, other) = (
-        one.time.unwrap_or(Duration::ZERO),
-        other.time.unwrap_or(Duration::ZERO),
-    );
+    if one.time.is_some() != other.time.is_some() {
+        return false;
+    }
+    let time = |group: &GroupLag| group.time.or(group.time_at_least).unwrap_or_default();
+    let (one, other) = (time(one), time(other));
     let (less, more) = (one.min(other), one.max(other));
     more < LINE_EVERY || more < less * 2
 }
@@ -289,9 +290,10 @@ fn line(name: &str, group: &GroupLag) -> String {
         || "nothing committed".to_owned(),
         |lag| format!("{} behind", human::records(lag)),
     );
-    let time = match group.time {
-        Some(time) if !time.is_zero() => format!(", {}", behind(group.time)),
-        _ => String::new(),
+    let time = group.time.or(group.time_at_least).unwrap_or_default();
+    let time = match time {
+        Duration::ZERO => String::new(),
+        _ => format!(", {}", behind(group.time, group.time_at_least)),
     };
     let members = human::counted(group.members, "member");
     let (name, state) = (human::name(name), human::name(&group.state));
@@ -362,6 +364,28 @@ mod tests {
             );
         }
         assert_eq!(told, [0, 10, 20, 40, 80, 160, 320, 640]);
+    }
+
+    #[test]
+    fn a_group_that_nobody_knows_since_when_is_behind_is_told_of_as_seldom() {
+        let start = Instant::now();
+        let mut lines = Lines::default();
+        let mut told = Vec::new();
+        for second in 0..400 {
+            let mut groups = group(0, 100, 0);
+            if let Some(group) = groups.get_mut("g") {
+                (group.time, group.time_at_least) = (None, Some(Duration::from_secs(second)));
+            }
+            let lines = lines.due(&groups, start + Duration::from_secs(second));
+            told.extend(lines.into_iter().map(|line| (second, line)));
+        }
+        let seconds: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
+        assert_eq!(seconds, [0, 10, 20, 40, 80, 160, 320]);
+        let last = "g: Stable, 0 members, 100 records behind, >= 5 min";
+        assert_eq!(told.last().map(|(_, line)| line.as_str()), Some(last));
+        // What is known again is told.
+        let known = lines.when("g", &group(0, 100, 320)["g"], start);
+        assert!(known.is_some());
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn points(history: &LagHistory) -> Table {
                 human::time(at.0),
                 human::name(group),
                 lag.to_string(),
-                behind(series.time.get(at).copied()),
+                behind(series.time.get(at).copied(), None),
             ]);
         }
     }
@@ -130,7 +130,7 @@ fn lines(history: &LagHistory) -> Table {
             human::name(group),
             number(now),
             number(most),
-            behind(series.time.values().copied().max()),
+            behind(series.time.values().copied().max(), None),
             blocks(series, first.0, last.0),
         ]);
     }
