@@ -143,7 +143,7 @@ impl Desk<'_> {
             return;
         };
         if let Some(classic) = &self.live.classic {
-            for (id, member) in &classic.members {
+            for (id, member) in classic.members.iter() {
                 notebook.client(id, &member.client.id);
             }
         } else if let Some(consumer) = self.consumer() {

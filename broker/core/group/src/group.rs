@@ -49,6 +49,8 @@ pub struct ConsumerGroup {
     pub members: BTreeMap<Name, Member>,
     /// Who holds each partition, revoked ones included; follows from the members.
     owners: BTreeMap<(TopicId, PartitionIndex), Name>,
+    /// The member of each instance; follows from the members.
+    instances: BTreeMap<Name, Name>,
 }
 
 /// A member of a consumer group.
@@ -114,6 +116,14 @@ impl Group {
 
 impl ConsumerGroup {
     pub(crate) fn put_member(&mut self, name: Name, meta: MemberMeta) {
+        let old = self.members.get(&name);
+        let old = old.and_then(|member| member.meta.instance_id.clone());
+        if old != meta.instance_id {
+            self.release_instance(&name, old.as_ref());
+        }
+        if let Some(instance) = &meta.instance_id {
+            self.instances.insert(instance.clone(), name.clone());
+        }
         match self.members.get_mut(&name) {
             Some(member) => member.meta = meta,
             None => {
@@ -130,6 +140,16 @@ impl ConsumerGroup {
     pub(crate) fn remove_member(&mut self, name: &Name) {
         if let Some(member) = self.members.remove(name) {
             self.release(name, &member.current);
+            self.release_instance(name, member.meta.instance_id.as_ref());
+        }
+    }
+
+    /// An instance has another member by now if one took its place.
+    fn release_instance(&mut self, name: &Name, instance: Option<&Name>) {
+        if let Some(instance) = instance
+            && self.instances.get(instance) == Some(name)
+        {
+            self.instances.remove(instance);
         }
     }
 
@@ -167,9 +187,7 @@ impl ConsumerGroup {
     /// The member of an instance.
     #[must_use]
     pub fn instance(&self, instance: &str) -> Option<(&Name, &Member)> {
-        self.members
-            .iter()
-            .find(|(_, member)| member.meta.instance_id.as_deref() == Some(instance))
+        self.members.get_key_value(self.instances.get(instance)?)
     }
 
     /// Whether there is room for what a member brings along.
@@ -201,7 +219,11 @@ impl ConsumerGroup {
     /// Asserts what must always hold.
     pub(crate) fn check(&self) {
         let mut held = BTreeMap::new();
+        let mut instances = BTreeMap::new();
         for (name, member) in &self.members {
+            if let Some(instance) = &member.meta.instance_id {
+                instances.insert(instance.clone(), name.clone());
+            }
             assert!(
                 member.current.epoch <= self.meta.epoch,
                 "I-GRP-2: no member is ahead of its group"
@@ -217,6 +239,10 @@ impl ConsumerGroup {
         assert_eq!(
             held, self.owners,
             "I-GRP-1: the owners follow from the members"
+        );
+        assert_eq!(
+            instances, self.instances,
+            "I-GRP-21: what is counted beside the members follows from them"
         );
         assert!(
             self.target_epoch <= self.meta.epoch && self.meta.epoch <= self.target_epoch + 1,

@@ -21,6 +21,7 @@ pub mod codec;
 pub mod config;
 mod consumer;
 pub mod coordinator;
+mod deadlines;
 mod desk;
 pub mod embedded;
 pub mod event;

@@ -10,7 +10,6 @@ use crate::{
     embedded::{self, CONSUMER},
     group::{ConsumerGroup, Member},
     limits::SUBSCRIPTIONS_BYTES_MAX,
-    live::Session,
     record::{ClassicSide, ConsumerMeta, Current, MemberMeta, MemberState},
     reply::Joined,
     request::{Client, ConsumerHeartbeat, Heartbeat, JoinGroup, SyncGroup},
@@ -33,7 +32,7 @@ impl Desk<'_> {
             return Err(refused);
         }
         let mut members = Vec::new();
-        for (id, member) in &classic.members {
+        for (id, member) in classic.members.iter() {
             members.push((id.clone(), meta_of(member).ok_or(refused)?));
         }
         let instance = beat.instance_id.as_ref();
@@ -52,7 +51,7 @@ impl Desk<'_> {
         let shares = self.shares();
         let classic = self.live.classic.take().ok_or(refused)?;
         let epoch = classic.generation.max(1);
-        for (id, member) in &classic.members {
+        for (id, member) in classic.members.iter() {
             if let Some(request) = member.joining {
                 let reply = Joined::failed(ErrorCode::RebalanceInProgress, id.clone());
                 self.answer(request, Reply::Joined(reply));
@@ -119,7 +118,7 @@ impl Desk<'_> {
             classic.arrivals += 1;
             let assignment = embedded::write_assignment(&member.current.assigned, self.topics);
             let back = classic_of(member, assignment, self.now.tick, arrival);
-            classic.members.insert(id.clone(), back);
+            classic.members.put(id, back);
         }
         classic.protocol = classic.choose_protocol();
         classic.leader = classic.eldest(|_| true);
@@ -196,10 +195,10 @@ impl Desk<'_> {
         self.reconcile(&id, Some(&owned), false);
         self.keep_session(&id);
         let patience = self.now.tick + ms(join.rebalance_timeout_ms);
-        if let Some(session) = self.live.sessions.get_mut(&id) {
+        self.live.sessions.change(&id, |session| {
             session.join_by = None;
             session.sync_by = Some(patience);
-        }
+        });
         let protocol = join.protocols.first().map(|(name, _)| name.clone());
         let reply = Joined {
             error: ErrorCode::None,
@@ -304,9 +303,9 @@ impl Desk<'_> {
         }
         let assignment = embedded::write_assignment(&member.current.assigned, self.topics);
         self.keep_session(id);
-        if let Some(session) = self.live.sessions.get_mut(id) {
-            session.sync_by = None;
-        }
+        self.live
+            .sessions
+            .change(id, |session| session.sync_by = None);
         let reply = Reply::Synced {
             protocol_type: Some(Name::from(CONSUMER)),
             protocol,
@@ -361,9 +360,9 @@ impl Desk<'_> {
     fn expect_join(&mut self, id: &Name) {
         let member = &self.the_consumer().members[id];
         let until = self.now.tick + ms(member.meta.rebalance_timeout_ms);
-        if let Some(session) = self.live.sessions.get_mut(id) {
+        self.live.sessions.change(id, |session| {
             session.join_by.get_or_insert(until);
-        }
+        });
     }
 
     /// The timers of a group that was read from its records.
@@ -371,7 +370,6 @@ impl Desk<'_> {
         let Some(group) = self.consumer() else { return };
         let ids: Vec<Name> = group.members.keys().cloned().collect();
         for id in ids {
-            self.live.sessions.insert(id.clone(), Session::new(Tick(0)));
             self.keep_session(&id);
         }
     }

@@ -62,7 +62,7 @@ impl Desk<'_> {
             self.live.classic = Some(ClassicGroup::new(0));
         }
         if !self.accepts(&join.member_id) {
-            self.classic().pending.remove(&join.member_id);
+            self.classic().pending.put(&join.member_id, None);
             return Err(ErrorCode::GroupMaxSizeReached);
         }
         if !self
@@ -71,7 +71,7 @@ impl Desk<'_> {
         {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
-        let others = self.classic().subscriptions_bytes(&join.member_id);
+        let others = self.classic().members.bytes_without(&join.member_id);
         if others + bytes_of(&join) > SUBSCRIPTIONS_BYTES_MAX {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
@@ -97,7 +97,8 @@ impl Desk<'_> {
         match group.state {
             ClassicState::Empty => true,
             ClassicState::PreparingRebalance => {
-                known.is_some_and(|member| member.joining.is_some()) || group.joining() < max
+                known.is_some_and(|member| member.joining.is_some())
+                    || group.members.joining() < max
             }
             ClassicState::CompletingRebalance | ClassicState::Stable => {
                 known.is_some() || group.members.len() < max
@@ -108,7 +109,7 @@ impl Desk<'_> {
     fn join_new(&mut self, request: RequestId, join: JoinGroup) {
         let member_id = join.new_member_id.clone();
         if let Some(instance) = &join.instance_id {
-            if let Some(old) = self.classic().instance(instance).cloned() {
+            if let Some(old) = self.classic().members.instance(instance).cloned() {
                 self.replace_static(request, &old, join);
             } else {
                 self.add_member(request, member_id, join);
@@ -120,7 +121,7 @@ impl Desk<'_> {
                 return;
             }
             let until = self.now.tick + ms(join.session_timeout_ms);
-            self.classic().pending.insert(member_id.clone(), until);
+            self.classic().pending.put(&member_id, Some(until));
             let reply = Joined::failed(ErrorCode::MemberIdRequired, member_id);
             self.answer(request, Reply::Joined(reply));
         } else {
@@ -130,7 +131,7 @@ impl Desk<'_> {
 
     fn join_known(&mut self, request: RequestId, join: JoinGroup) -> Result<(), ErrorCode> {
         let member_id = join.member_id.clone();
-        if join.instance_id.is_none() && self.classic().pending.contains_key(&member_id) {
+        if join.instance_id.is_none() && self.classic().pending.contains(&member_id) {
             self.add_member(request, member_id, join);
             return Ok(());
         }
@@ -170,7 +171,7 @@ impl Desk<'_> {
         self.note(CauseKind::Joined, Some(&id), join.reason.clone());
         let tick = self.now.tick;
         let group = self.classic();
-        group.pending.remove(&id);
+        group.pending.put(&id, None);
         if group.members.is_empty() {
             group.protocol_type = Some(join.protocol_type.clone());
         }
@@ -191,7 +192,7 @@ impl Desk<'_> {
         group.arrivals += 1;
         group.newcomer = true;
         group.leader.get_or_insert_with(|| id.clone());
-        group.members.insert(id.clone(), member);
+        group.members.put(&id, member);
         self.stands(&id);
         self.rebalance_or_complete();
     }
@@ -199,7 +200,7 @@ impl Desk<'_> {
     pub(crate) fn update_member(&mut self, request: RequestId, id: &Name, join: JoinGroup) {
         let tick = self.now.tick;
         let group = self.classic();
-        let Some(member) = group.members.get_mut(id) else {
+        let Some(mut member) = group.members.remove(id) else {
             return;
         };
         member.protocols = join.protocols;
@@ -208,6 +209,7 @@ impl Desk<'_> {
         member.client = join.client;
         member.seen(tick);
         let earlier = member.joining.replace(request);
+        group.members.put(id, member);
         if let Some(earlier) = earlier {
             let reply = Joined::failed(ErrorCode::RebalanceInProgress, id.clone());
             self.answer(earlier, Reply::Joined(reply));
@@ -232,10 +234,8 @@ impl Desk<'_> {
     fn tell_again(&mut self, request: RequestId, id: &Name) {
         let tick = self.now.tick;
         let group = self.classic();
-        if let Some(member) = group.members.get_mut(id) {
-            member.seen(tick);
-        }
-        let reply = self.classic().told(id);
+        group.members.change(id, |member| member.seen(tick));
+        let reply = group.told(id);
         self.answer(request, Reply::Joined(reply));
     }
 
@@ -263,7 +263,7 @@ impl Desk<'_> {
         member.session_timeout_ms = join.session_timeout_ms;
         member.client = join.client;
         member.seen(tick);
-        group.members.insert(id.clone(), member);
+        group.members.put(&id, member);
         self.fence_parked(old, joining, syncing);
         let group = self.classic();
         let unchanged = group.choose_protocol() == group.protocol;
@@ -281,9 +281,8 @@ impl Desk<'_> {
             self.answer(request, Reply::Joined(reply));
             return;
         }
-        if let Some(member) = self.classic().members.get_mut(&id) {
-            member.joining = Some(request);
-        }
+        let members = &mut self.classic().members;
+        members.change(&id, |member| member.joining = Some(request));
         self.stands(&id);
         self.rebalance_or_complete();
     }

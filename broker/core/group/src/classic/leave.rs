@@ -68,16 +68,18 @@ impl Desk<'_> {
             return Err(ErrorCode::UnknownMemberId);
         };
         if let Some(instance) = &leaving.instance_id {
-            let id = group.instance(instance).ok_or(ErrorCode::UnknownMemberId)?;
+            let id = group.members.instance(instance);
+            let id = id.ok_or(ErrorCode::UnknownMemberId)?;
             if !leaving.member_id.is_empty() && *id != leaving.member_id {
                 return Err(ErrorCode::FencedInstanceId);
             }
             return Ok(Some(id.clone()));
         }
-        if group.pending.remove(&leaving.member_id).is_some() {
+        if group.pending.contains(&leaving.member_id) {
+            group.pending.put(&leaving.member_id, None);
             return Ok(None);
         }
-        if group.members.contains_key(&leaving.member_id) {
+        if group.members.contains(&leaving.member_id) {
             return Ok(Some(leaving.member_id.clone()));
         }
         Err(ErrorCode::UnknownMemberId)

@@ -7,13 +7,16 @@
 
 mod join;
 mod leave;
+mod members;
 mod rebalance;
 mod sync;
 
 pub(crate) use join::valid_id;
+use members::Members;
 
 use crate::{
     Assignment, Name, RequestId, TopicTable,
+    deadlines::Deadlines,
     embedded::{self, CONSUMER},
     history::Shares,
     limits::NEW_MEMBER_JOIN_TIMEOUT_MS,
@@ -60,9 +63,9 @@ pub(crate) struct ClassicGroup {
     pub(crate) protocol_type: Option<Name>,
     pub(crate) protocol: Option<Name>,
     pub(crate) leader: Option<Name>,
-    pub(crate) members: BTreeMap<Name, ClassicMember>,
+    pub(crate) members: Members,
     /// Ids that were given away and have not come back (KIP-394), and until when.
-    pub(crate) pending: BTreeMap<Name, Tick>,
+    pub(crate) pending: Deadlines,
     /// When joining ends at the latest.
     pub(crate) join_by: Option<Tick>,
     /// In the first rebalance of an empty group: how much longer it may be put off, in ms.
@@ -116,19 +119,6 @@ impl ClassicMember {
             .is_none_or(|subscription| subscription.owned.is_empty())
     }
 
-    /// How many bytes of the group's record and of the memory it may come to need.
-    fn subscription_bytes(&self, id: &Name) -> usize {
-        let texts = [
-            id.len(),
-            self.instance_id
-                .as_ref()
-                .map_or(0, |instance| instance.len()),
-            self.client.id.len(),
-            self.client.host.len(),
-        ];
-        texts.into_iter().sum::<usize>() + protocols_bytes(&self.protocols)
-    }
-
     /// When its time runs out, if it does: who waits for the others is alive.
     fn runs_out(&self) -> Option<Tick> {
         match (self.joining, self.syncing) {
@@ -144,6 +134,18 @@ impl ClassicMember {
     }
 }
 
+/// How many bytes of the group's record and of the memory a member may come to need.
+pub(crate) fn joined_bytes(id: &Name, member: &ClassicMember) -> usize {
+    let instance = member.instance_id.as_ref();
+    let texts = [
+        id.len(),
+        instance.map_or(0, |instance| instance.len()),
+        member.client.id.len(),
+        member.client.host.len(),
+    ];
+    texts.into_iter().sum::<usize>() + protocols_bytes(&member.protocols)
+}
+
 /// How large what a member offers is.
 pub(crate) fn protocols_bytes(protocols: &[(Name, Bytes)]) -> usize {
     let sizes = protocols.iter().map(|(name, blob)| name.len() + blob.len());
@@ -157,15 +159,15 @@ pub(crate) fn ms(duration: i32) -> u64 {
 
 impl ClassicGroup {
     /// A group without members.
-    pub(crate) const fn new(generation: i32) -> Self {
+    pub(crate) fn new(generation: i32) -> Self {
         Self {
             state: ClassicState::Empty,
             generation,
             protocol_type: None,
             protocol: None,
             leader: None,
-            members: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            members: Members::default(),
+            pending: Deadlines::default(),
             join_by: None,
             initial_left_ms: None,
             newcomer: false,
@@ -200,7 +202,7 @@ impl ClassicGroup {
                 arrival: group.arrivals,
             };
             group.arrivals += 1;
-            group.members.insert(member.id.clone(), restored);
+            group.members.put(&member.id, restored);
         }
         if !group.members.is_empty() {
             group.state = ClassicState::Stable;
@@ -271,64 +273,39 @@ impl ClassicGroup {
             return None;
         }
         let mut topics = BTreeSet::new();
-        for member in self.members.values() {
+        for (_, member) in self.members.iter() {
             let (_, bytes) = member.protocols.first()?;
             topics.extend(embedded::subscription(bytes)?.topics);
         }
         Some(topics)
     }
 
-    /// The member of an instance.
-    pub(crate) fn instance(&self, instance: &str) -> Option<&Name> {
-        self.members
-            .iter()
-            .find(|(_, member)| member.instance_id.as_deref() == Some(instance))
-            .map(|(id, _)| id)
-    }
-
     /// That this member exists and is the one of its instance (KIP-345).
     pub(crate) fn validate(&self, member: &Name, instance: Option<&Name>) -> Result<(), ErrorCode> {
         if let Some(instance) = instance {
-            let known = self.instance(instance).ok_or(ErrorCode::UnknownMemberId)?;
+            let known = self.members.instance(instance);
+            let known = known.ok_or(ErrorCode::UnknownMemberId)?;
             if known != member {
                 return Err(ErrorCode::FencedInstanceId);
             }
         }
-        if self.members.contains_key(member) {
+        if self.members.contains(member) {
             Ok(())
         } else {
             Err(ErrorCode::UnknownMemberId)
         }
     }
 
-    /// How many bytes the subscriptions have of all members but one.
-    pub(crate) fn subscriptions_bytes(&self, but: &Name) -> usize {
-        let others = self.members.iter().filter(|(id, _)| *id != but);
-        others
-            .map(|(id, member)| member.subscription_bytes(id))
-            .sum()
-    }
-
-    /// How many wait in a join.
-    pub(crate) fn joining(&self) -> usize {
-        self.members
-            .values()
-            .filter(|member| member.joining.is_some())
-            .count()
-    }
-
     /// Whether nobody has to be waited for.
     pub(crate) fn all_joined(&self) -> bool {
-        self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some())
+        self.pending.is_empty() && self.members.joining() == self.members.len()
     }
 
     /// The longest any member wants to be waited for, in ms.
     pub(crate) fn rebalance_timeout_ms(&self) -> u64 {
-        self.members
-            .values()
-            .map(|member| ms(member.rebalance_timeout_ms))
-            .max()
-            .unwrap_or(0)
+        let members = self.members.iter();
+        let timeouts = members.map(|(_, member)| ms(member.rebalance_timeout_ms));
+        timeouts.max().unwrap_or(0)
     }
 
     /// Whether these protocols can be spoken with all that are in it.
@@ -339,31 +316,17 @@ impl ClassicGroup {
         if self.protocol_type.as_deref() != Some(protocol_type) {
             return false;
         }
-        let common = self.common();
-        protocols.iter().any(|(name, _)| common.contains(name))
-    }
-
-    /// The protocols that all speak: one pass over the members, whatever they offer.
-    fn common(&self) -> BTreeSet<&Name> {
-        let mut speakers: BTreeMap<&Name, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let names: BTreeSet<&Name> = member.protocols.iter().map(|(name, _)| name).collect();
-            for name in names {
-                *speakers.entry(name).or_default() += 1;
-            }
-        }
-        let all = self.members.len();
-        speakers.retain(|_, count| *count == all);
-        speakers.into_keys().collect()
+        protocols
+            .iter()
+            .any(|(name, _)| self.members.all_speak(name))
     }
 
     /// The protocol that most prefer among those that all speak; among equals the first by name.
     pub(crate) fn choose_protocol(&self) -> Option<Name> {
-        let common = self.common();
         let mut votes: BTreeMap<&Name, usize> = BTreeMap::new();
-        for member in self.members.values() {
+        for (_, member) in self.members.iter() {
             let mut offered = member.protocols.iter();
-            let best = offered.find(|(name, _)| common.contains(name));
+            let best = offered.find(|(name, _)| self.members.all_speak(name));
             if let Some((name, _)) = best {
                 *votes.entry(name).or_default() += 1;
             }
@@ -386,12 +349,13 @@ impl ClassicGroup {
 
     /// The first of all its times.
     pub(crate) fn first_deadline(&self) -> Option<Tick> {
-        let members = self.members.values().filter_map(ClassicMember::runs_out);
-        members
-            .chain(self.pending.values().copied())
-            .chain(self.join_by)
-            .chain(self.sync_by)
-            .min()
+        let firsts = [
+            self.members.first_deadline(),
+            self.pending.first(),
+            self.join_by,
+            self.sync_by,
+        ];
+        firsts.into_iter().flatten().min()
     }
 
     /// Asserts what must always hold.
@@ -413,7 +377,9 @@ impl ClassicGroup {
                 assert!(!empty, "I-GRP-7: a group without members is empty");
             }
         }
-        for (id, member) in &self.members {
+        self.members.check();
+        self.pending.check();
+        for (id, member) in self.members.iter() {
             assert!(
                 member.joining.is_none() || self.state == ClassicState::PreparingRebalance,
                 "I-GRP-9: {id} waits in a join only while members join"
@@ -425,7 +391,7 @@ impl ClassicGroup {
         }
         let leader = self.leader.as_ref();
         assert!(
-            leader.is_none_or(|leader| self.members.contains_key(leader)),
+            leader.is_none_or(|leader| self.members.contains(leader)),
             "I-GRP-10: the leader is a member"
         );
     }

@@ -1,6 +1,6 @@
 //! How a classic group gets from one generation to the next, and whose time runs out on the way.
 
-use super::{ClassicState, ms};
+use super::ClassicState;
 use crate::{Name, Reply, desk::Desk, reply::Joined};
 use alloc::vec::Vec;
 use weir_types::{CauseKind, ErrorCode};
@@ -88,39 +88,38 @@ impl Desk<'_> {
         }
         group.state = ClassicState::CompletingRebalance;
         group.sync_by = Some(tick + group.rebalance_timeout_ms());
-        group.unsynced = group.members.keys().cloned().collect();
+        group.unsynced = group.members.ids().cloned().collect();
         self.tell_all();
     }
 
     /// Answers every join that waits.
     fn tell_all(&mut self) {
         let tick = self.now.tick;
-        let ids: Vec<Name> = self.classic().members.keys().cloned().collect();
+        let ids: Vec<Name> = self.classic().members.ids().cloned().collect();
         for id in ids {
             let group = self.classic();
-            let Some(member) = group.members.get_mut(&id) else {
-                continue;
-            };
-            let Some(request) = member.joining.take() else {
-                continue;
-            };
-            member.new_until = None;
-            member.seen(tick);
-            let reply = group.told(&id);
-            self.answer(request, Reply::Joined(reply));
+            let request = group.members.change(&id, |member| {
+                let request = member.joining.take()?;
+                member.new_until = None;
+                member.seen(tick);
+                Some(request)
+            });
+            if let Some(request) = request.flatten() {
+                let reply = group.told(&id);
+                self.answer(request, Reply::Joined(reply));
+            }
         }
     }
 
     /// Tells all who wait for their share that they must join again, or why they get none.
     pub(crate) fn fail_syncs(&mut self, error: ErrorCode) {
-        let waiting: Vec<_> = self
-            .classic()
-            .members
-            .values_mut()
-            .filter_map(|member| member.syncing.take())
-            .collect();
-        for request in waiting {
-            self.answer(request, Reply::error(error));
+        let ids: Vec<Name> = self.classic().members.ids().cloned().collect();
+        for id in ids {
+            let members = &mut self.classic().members;
+            let waiting = members.change(&id, |member| member.syncing.take());
+            if let Some(request) = waiting.flatten() {
+                self.answer(request, Reply::error(error));
+            }
         }
     }
 
@@ -165,16 +164,12 @@ impl Desk<'_> {
     pub(crate) fn expire_classic(&mut self) {
         let tick = self.now.tick;
         let group = self.classic();
-        let pending = group.pending.len();
-        group.pending.retain(|_, until| *until > tick);
-        let mut gone = group.pending.len() < pending;
-        let silent: Vec<Name> = group
-            .members
-            .iter()
-            .filter(|(_, member)| member.runs_out().is_some_and(|until| until <= tick))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in silent {
+        let unclaimed: Vec<Name> = group.pending.until(tick).cloned().collect();
+        let mut gone = !unclaimed.is_empty();
+        for id in unclaimed {
+            group.pending.put(&id, None);
+        }
+        for id in group.members.silent(tick) {
             self.note(CauseKind::TimedOut, Some(&id), None);
             self.drop_member(&id);
             gone = true;
@@ -226,8 +221,8 @@ impl Desk<'_> {
     /// Counts a classic member's time anew.
     pub(crate) fn seen(&mut self, id: &Name) {
         let tick = self.now.tick;
-        if let Some(member) = self.classic().members.get_mut(id) {
-            member.deadline = tick + ms(member.session_timeout_ms);
-        }
+        self.classic()
+            .members
+            .change(id, |member| member.seen(tick));
     }
 }

@@ -74,8 +74,8 @@ impl Desk<'_> {
         group.unsynced.remove(id);
         let earlier = group
             .members
-            .get_mut(id)
-            .and_then(|member| member.syncing.replace(request));
+            .change(id, |member| member.syncing.replace(request))
+            .flatten();
         if let Some(earlier) = earlier {
             self.answer(earlier, Reply::error(ErrorCode::RebalanceInProgress));
         }
@@ -86,10 +86,11 @@ impl Desk<'_> {
         let wall = self.now.wall;
         let mut given: BTreeMap<Name, Bytes> = assignments.into_iter().collect();
         let group = self.classic();
-        for (id, member) in &mut group.members {
+        let ids: Vec<Name> = group.members.ids().cloned().collect();
+        for id in &ids {
             // The leader's frame may be large: keep the share, not the frame.
-            let share = given.remove(id).unwrap_or_default();
-            member.assignment = Bytes::copy_from_slice(&share);
+            let share = Bytes::copy_from_slice(&given.remove(id).unwrap_or_default());
+            group.members.change(id, |member| member.assignment = share);
         }
         group.state = ClassicState::Stable;
         // Who has not asked yet is still waited for, and no longer than it was to be.
@@ -98,15 +99,13 @@ impl Desk<'_> {
         }
         let meta = group.meta(wall);
         self.write_classic(meta);
-        let waiting: Vec<(Name, RequestId)> = self
-            .classic()
-            .members
-            .iter_mut()
-            .filter_map(|(id, member)| Some((id.clone(), member.syncing.take()?)))
-            .collect();
-        for (id, request) in waiting {
-            self.seen(&id);
-            self.tell_share(request, &id);
+        for id in ids {
+            let members = &mut self.classic().members;
+            let waiting = members.change(&id, |member| member.syncing.take());
+            if let Some(request) = waiting.flatten() {
+                self.seen(&id);
+                self.tell_share(request, &id);
+            }
         }
     }
 

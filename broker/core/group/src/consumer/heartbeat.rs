@@ -58,16 +58,15 @@ impl Desk<'_> {
                 && (beat.topics.is_some() || beat.pattern.is_some())
                 && beat.rebalance_timeout_ms >= 0;
         self.update_target();
-        let before = self.the_consumer().members[&id].current.clone();
-        self.reconcile(&id, beat.owned.as_ref(), beat.member_epoch == JOIN);
+        let moved = self.reconcile(&id, beat.owned.as_ref(), beat.member_epoch == JOIN);
         self.keep_session(&id);
-        let after = self.the_consumer().members[&id].current.clone();
-        let changed = before.assigned != after.assigned || beat.member_epoch != after.epoch;
+        let current = &self.the_consumer().members[&id].current;
+        let is_told = full || moved || beat.member_epoch != current.epoch || !known;
         Ok(HeartbeatReply {
-            member_id: id,
-            member_epoch: after.epoch,
+            member_epoch: current.epoch,
             heartbeat_interval_ms: self.config.consumer_heartbeat_interval_ms,
-            assignment: (full || changed || !known).then_some(after.assigned),
+            assignment: is_told.then(|| current.assigned.clone()),
+            member_id: id,
         })
     }
 
@@ -332,14 +331,17 @@ impl Desk<'_> {
         // A classic member is told to join again, which has its own time.
         let revokes = member.current.state == MemberState::Unrevoked && !member.is_classic();
         let patience = ms(member.meta.rebalance_timeout_ms);
-        let fresh = Session::new(tick + silence);
-        let session = self.live.sessions.entry(id.clone()).or_insert(fresh);
-        session.deadline = tick + silence;
-        if revokes {
-            session.revoke_by.get_or_insert(tick + patience);
-        } else {
-            session.revoke_by = None;
+        if self.live.sessions.get(id).is_none() {
+            self.live.sessions.put(id, Session::new(tick + silence));
         }
+        self.live.sessions.change(id, |session| {
+            session.deadline = tick + silence;
+            if revokes {
+                session.revoke_by.get_or_insert(tick + patience);
+            } else {
+                session.revoke_by = None;
+            }
+        });
     }
 }
 

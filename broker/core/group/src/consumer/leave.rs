@@ -9,7 +9,7 @@ use crate::{
     reply::HeartbeatReply,
     request::ConsumerHeartbeat,
 };
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 use weir_types::{CauseKind, ErrorCode};
 
 impl Desk<'_> {
@@ -80,13 +80,9 @@ impl Desk<'_> {
     /// Deals with whoever of a consumer group has run out of time.
     pub(crate) fn expire_consumer(&mut self) {
         let tick = self.now.tick;
-        let late: Vec<Name> = self
-            .live
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.first() <= tick)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let late = self.live.sessions.until(tick);
+        // By name, so that what is written does not hang on who was heard of last.
+        let late: BTreeSet<Name> = late.map(|(id, _)| id.clone()).collect();
         for id in &late {
             self.note(CauseKind::TimedOut, Some(id), None);
             self.remove_consumer(id);

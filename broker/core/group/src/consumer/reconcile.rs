@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Desk<'_> {
-    /// Takes the member as far as it can go at this moment. `owned` is what it says it owns;
-    /// nothing: as before.
-    pub(crate) fn reconcile(&mut self, id: &Name, owned: Option<&Assignment>, joins: bool) {
+    /// Takes the member as far as it can go at this moment; whether what it shall own is other than
+    /// before. `owned` is what it says it owns; nothing: as before.
+    pub(crate) fn reconcile(&mut self, id: &Name, owned: Option<&Assignment>, joins: bool) -> bool {
         let rejoined = self.live.sessions.get(id).is_some_and(|s| s.rejoined);
         let mut now_rejoined = rejoined;
         let group = self.the_consumer();
@@ -28,8 +28,8 @@ impl Desk<'_> {
             next
         } else {
             match current.state {
-                MemberState::Stable if current.epoch == group.target_epoch => return,
-                MemberState::Unrevoked if owns_any(owned, &current.revoking) => return,
+                MemberState::Stable if current.epoch == group.target_epoch => return false,
+                MemberState::Unrevoked if owns_any(owned, &current.revoking) => return false,
                 // It has done what its next epoch asked for.
                 MemberState::Unrevoked => {
                     let epoch = group.target_epoch.min(current.epoch + 1);
@@ -42,16 +42,18 @@ impl Desk<'_> {
         };
         let revokes = next.state == MemberState::Unrevoked;
         let gets_on = next != *current;
+        let moved = next.assigned != current.assigned;
         if gets_on {
             self.write_current(id, next);
         }
-        if let Some(session) = self.live.sessions.get_mut(id) {
+        self.live.sessions.change(id, |session| {
             session.rejoined = joins && now_rejoined && revokes;
             if gets_on && !joins {
                 // Whoever gives something up is given its time anew.
                 session.revoke_by = None;
             }
-        }
+        });
+        moved
     }
 }
 

@@ -57,8 +57,9 @@ impl Desk<'_> {
         let interval = self.config.consumer_heartbeat_interval_ms;
         let limit = self.live.wanted_at? + interval;
         let silence = self.config.consumer_session_timeout_ms;
-        let all = self.live.sessions.iter();
-        all.filter(|(id, _)| group.members.get(*id).is_some_and(|m| !m.is_classic()))
+        let silent = self.live.sessions.until(limit);
+        silent
+            .filter(|(id, _)| group.members.get(*id).is_some_and(|m| !m.is_classic()))
             .map(|(_, session)| session.deadline)
             .filter(|deadline| *deadline <= limit)
             .filter(|deadline| *deadline + interval + interval / 2 <= self.now.tick + silence)

@@ -12,7 +12,7 @@ use crate::{
     classic::ClassicGroup,
     desk::{Desk, Out},
     limits::{SNAPSHOT_BYTES_MIN, SNAPSHOT_GROUPS_PER_STEP},
-    live::{Live, Session},
+    live::Live,
     patterns::Patterns,
 };
 use alloc::{
@@ -138,16 +138,13 @@ impl Coordinator {
 
     /// Gives up: the log failed or another broker leads. Whoever waits is told to look elsewhere;
     /// answers that were already given as effects are the driver's to drop.
-    pub fn resign(mut self, effects: &mut Vec<GroupEffect>) {
-        for live in self.live.values_mut() {
-            let Some(classic) = &mut live.classic else {
+    pub fn resign(self, effects: &mut Vec<GroupEffect>) {
+        for live in self.live.values() {
+            let Some(classic) = &live.classic else {
                 continue;
             };
-            for member in classic.members.values_mut() {
-                for request in [member.joining.take(), member.syncing.take()]
-                    .into_iter()
-                    .flatten()
-                {
+            for (_, member) in classic.members.iter() {
+                for request in [member.joining, member.syncing].into_iter().flatten() {
                     effects.push(GroupEffect::Answer {
                         request,
                         after: None,
@@ -181,19 +178,13 @@ impl Coordinator {
                     live.is_some_and(|live| live.classic.is_some()),
                     "I-GRP-11: the classic group {id} is alive"
                 ),
-                Kind::Consumer(consumer) => {
-                    let sessions = live.map(|live| &live.sessions);
-                    assert!(
-                        sessions.map_or(0, BTreeMap::len) == consumer.members.len(),
+                Kind::Consumer(consumer) => match live {
+                    Some(live) => live.sessions.check(consumer.members.keys()),
+                    None => assert!(
+                        consumer.members.is_empty(),
                         "I-GRP-12: every member of {id} has a session"
-                    );
-                    for member in consumer.members.keys() {
-                        assert!(
-                            sessions.is_some_and(|sessions| sessions.contains_key(member)),
-                            "I-GRP-12: {member} has a session"
-                        );
-                    }
-                }
+                    ),
+                },
             }
         }
         let consumers = self
@@ -257,8 +248,10 @@ impl Coordinator {
             out,
         };
         let result = rule(&mut desk);
-        desk.finish();
         let is_quiet = core::mem::take(&mut desk.live.is_quiet);
+        if !is_quiet {
+            desk.finish();
+        }
         let kept = desk.live.timer.filter(|at| is_quiet && *at > now.tick);
         let timer = kept.or_else(|| desk.first_deadline());
         let after = live.last_write.max(self.last_gone);
@@ -414,8 +407,8 @@ impl Desk<'_> {
         if let Some(classic) = &self.live.classic {
             return classic.first_deadline();
         }
-        let sessions = self.live.sessions.values().map(Session::first);
-        sessions.chain(self.target_due()).min()
+        let first = self.live.sessions.first();
+        first.into_iter().chain(self.target_due()).min()
     }
 }
 
