@@ -6,6 +6,7 @@ use crate::{
     events::Events,
     group::ConsumerGroup,
     limits::{HISTORY_EVENTS_MAX, SNAPSHOT_BYTES_MIN, SNAPSHOT_GROWTH_FACTOR},
+    statement::{self, Piece, Place},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
@@ -178,26 +179,23 @@ impl Groups {
     pub fn snapshot(&self) -> impl Iterator<Item = GroupRecord> {
         self.groups
             .iter()
-            .flat_map(|(id, group)| group_records(id, group))
+            .flat_map(|(id, group)| statement::piece(id, group, &Place::Start, usize::MAX).records)
     }
 
-    /// The records of one group.
-    #[must_use]
-    pub fn snapshot_of(&self, id: &Name) -> Vec<GroupRecord> {
-        self.get(id)
-            .map(|group| group_records(id, group))
-            .unwrap_or_default()
+    /// The next records that tell a group, about `most` of them.
+    pub(crate) fn piece_of(&self, id: &Name, from: &Place, most: usize) -> Piece {
+        let group = self.get(id);
+        group.map_or_else(Piece::default, |group| {
+            statement::piece(id, group, from, most)
+        })
     }
 
-    /// The first groups behind a given one.
-    pub(crate) fn ids_after(&self, after: Option<&Name>, count: usize) -> Vec<Name> {
+    /// The first group behind a given one.
+    pub(crate) fn id_after(&self, after: Option<&Name>) -> Option<&Name> {
         use core::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        self.groups
-            .range::<Name, _>((from, Unbounded))
-            .take(count)
-            .map(|(id, _)| id.clone())
-            .collect()
+        let mut behind = self.groups.range::<Name, _>((from, Unbounded));
+        behind.next().map(|(id, _)| id)
     }
 
     /// Asserts what must always hold.
@@ -320,69 +318,4 @@ fn apply_to_consumer(group: &mut ConsumerGroup, record: &GroupRecord) {
         GroupRecord::Current { member, value, .. } => group.put_current(member, value.clone()),
         _ => {}
     }
-}
-
-fn group_records(id: &Name, group: &Group) -> Vec<GroupRecord> {
-    let mut records = Vec::new();
-    let name = || id.clone();
-    match &group.kind {
-        Kind::Simple => {}
-        Kind::Classic(meta) => records.push(GroupRecord::Classic {
-            group: name(),
-            value: Some(meta.clone()),
-        }),
-        Kind::Consumer(consumer) => consumer_records(id, consumer, &mut records),
-    }
-    for (topic, partitions) in &group.offsets {
-        for (partition, value) in partitions {
-            records.push(GroupRecord::Offset {
-                group: name(),
-                topic: topic.clone(),
-                partition: *partition,
-                value: Some(value.clone()),
-            });
-        }
-    }
-    for event in group.history.values() {
-        records.push(GroupRecord::History {
-            group: name(),
-            event: event.clone(),
-        });
-    }
-    for (index, cause) in (0..).zip(&group.open) {
-        records.push(GroupRecord::Cause {
-            group: name(),
-            index,
-            cause: cause.clone(),
-        });
-    }
-    records
-}
-
-fn consumer_records(id: &Name, group: &ConsumerGroup, records: &mut Vec<GroupRecord>) {
-    records.push(GroupRecord::Consumer {
-        group: id.clone(),
-        value: Some(group.meta.clone()),
-    });
-    for (member, state) in &group.members {
-        records.push(GroupRecord::Member {
-            group: id.clone(),
-            member: member.clone(),
-            value: Some(state.meta.clone()),
-        });
-        records.push(GroupRecord::Target {
-            group: id.clone(),
-            member: member.clone(),
-            value: state.target.clone(),
-        });
-        records.push(GroupRecord::Current {
-            group: id.clone(),
-            member: member.clone(),
-            value: state.current.clone(),
-        });
-    }
-    records.push(GroupRecord::TargetEpoch {
-        group: id.clone(),
-        epoch: group.target_epoch,
-    });
 }

@@ -36,6 +36,7 @@ mod patterns;
 pub mod record;
 pub mod reply;
 pub mod request;
+mod statement;
 pub mod topics;
 
 use alloc::{

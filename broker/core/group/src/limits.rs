@@ -68,9 +68,12 @@ pub const SNAPSHOT_GROWTH_FACTOR: u64 = 4;
 /// About how many records of a snapshot go into one write.
 pub const SNAPSHOT_RECORDS_PER_WRITE: usize = 1000;
 
-/// After how many records a step leaves the rest of a snapshot to the next one, at the end of a
-/// group, so that heartbeats do not wait for it.
+/// After how many records a step leaves the rest of a snapshot to the next one, be it inside a
+/// group, so that heartbeats do not wait for it. A group's history comes on top of it.
 pub const SNAPSHOT_RECORDS_PER_STEP: usize = 5000;
+
+/// After how many bytes of records it does, at the end of a group.
+pub const SNAPSHOT_BYTES_PER_STEP: usize = 8 * 1024 * 1024;
 
 /// The most groups that one step puts into a snapshot.
 pub const SNAPSHOT_GROUPS_PER_STEP: usize = 100;

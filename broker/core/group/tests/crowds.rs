@@ -17,7 +17,7 @@ use weir_group::{
     encode,
     limits::{
         ASSIGNMENTS_BYTES_MAX, MEMBER_BLOB_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MIN,
-        SUBSCRIPTION_TOPICS_MAX, SUBSCRIPTIONS_BYTES_MAX,
+        SNAPSHOT_RECORDS_PER_STEP, SUBSCRIPTION_TOPICS_MAX, SUBSCRIPTIONS_BYTES_MAX,
     },
     record::{ClassicMemberMeta, ClassicMeta},
     request::{CommitPartition, JoinGroup, OffsetCommit, SyncGroup},
@@ -130,6 +130,55 @@ fn snapshots_go_on_while_others_commit() {
     }
     assert!(world.out.matches("snapshot in writes").count() >= 2);
     assert!(world.coordinator.groups().records_since_snapshot() < 20_000);
+}
+
+#[test]
+fn a_snapshot_of_one_huge_group_comes_in_steps() {
+    let mut world = World::new(GroupConfig::default());
+    let commit = |world: &mut World, topic: &str, partitions: std::ops::Range<i32>, offset| {
+        let offsets = partitions.map(|partition| CommitPartition {
+            topic: topic.into(),
+            topic_id: topic_id(topic),
+            partition: PartitionIndex(partition),
+            offset: Offset(offset),
+            leader_epoch: LeaderEpoch(0),
+            metadata: None,
+        });
+        let request = OffsetCommit {
+            group: "huge".into(),
+            member_id: "".into(),
+            instance_id: None,
+            generation: -1,
+            retention_ms: -1,
+            offsets: offsets.collect(),
+        };
+        world.ask("-", Request::OffsetCommit(request));
+    };
+    let parts = SNAPSHOT_RECORDS_PER_STEP as i32;
+    commit(&mut world, "t", 0..parts, 1);
+    commit(&mut world, "u", 0..2 * parts, 1);
+    let begins = world.log.len();
+    world.event(GroupEvent::TakeSnapshot);
+    let mut steps = 0;
+    while !world.out.contains("snapshot in writes") {
+        let written = world.log.len();
+        // On both sides of the place that the snapshot has come to.
+        commit(&mut world, "t", 7..8, 2 + steps);
+        commit(&mut world, "u", 2 * parts - 1..2 * parts, 2 + steps);
+        let of_steps = world.log.len() - written;
+        assert!(of_steps <= 2 * SNAPSHOT_RECORDS_PER_STEP + 4, "{of_steps}");
+        steps += 1;
+    }
+    assert!(steps >= 1);
+    let mut from_mark = Groups::default();
+    world.log[begins..]
+        .iter()
+        .for_each(|record| from_mark.apply(record));
+    assert_eq!(
+        from_mark,
+        *world.coordinator.groups(),
+        "I-GRP-16: a snapshot tells everything"
+    );
 }
 
 /// What may happen in a random schedule.

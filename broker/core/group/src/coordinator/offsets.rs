@@ -324,7 +324,8 @@ impl Coordinator {
         }
         let mut budget = EXPIRE_OFFSETS_PER_STEP_MAX;
         while budget > 0 {
-            let Some(id) = self.groups.ids_after(self.expire_after.as_ref(), 1).pop() else {
+            let next = self.groups.id_after(self.expire_after.as_ref());
+            let Some(id) = next.cloned() else {
                 self.expire_after = None;
                 self.expire_at = now.tick + self.config.offsets_check_interval_ms;
                 return;

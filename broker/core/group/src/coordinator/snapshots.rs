@@ -1,15 +1,16 @@
-//! Snapshots: everything is stated again between two marks, a few groups a step, so that the log
-//! may forget what came before the first mark. What is written meanwhile stands between them too;
-//! since each record is a fact that may be stated at any time, reading from the first mark on
-//! gives the state at the end.
+//! Snapshots: everything is stated again between two marks, a few groups or a part of one a step, so
+//! that the log may forget what came before the first mark. What is written meanwhile stands between
+//! them too; since each record is a fact that may be stated at any time, reading from the first mark
+//! on gives the state at the end.
 
 use super::Coordinator;
 use crate::{
     GroupEffect, GroupRecord, Name, WriteId,
     limits::{
-        SNAPSHOT_BYTES_MIN, SNAPSHOT_GROUPS_PER_STEP, SNAPSHOT_RECORDS_PER_STEP,
-        SNAPSHOT_RECORDS_PER_WRITE,
+        SNAPSHOT_BYTES_MIN, SNAPSHOT_BYTES_PER_STEP, SNAPSHOT_GROUPS_PER_STEP,
+        SNAPSHOT_RECORDS_PER_STEP, SNAPSHOT_RECORDS_PER_WRITE,
     },
+    statement::Place,
 };
 use alloc::vec::Vec;
 
@@ -21,6 +22,8 @@ pub(super) struct Progress {
     begin: Option<WriteId>,
     /// The last group that was stated.
     after: Option<Name>,
+    /// The group that is stated in part, and how far.
+    inside: Option<(Name, Place)>,
 }
 
 impl Coordinator {
@@ -30,6 +33,7 @@ impl Coordinator {
                 id: self.groups.snapshot_id() + 1,
                 begin: None,
                 after: None,
+                inside: None,
             });
         }
     }
@@ -71,31 +75,7 @@ impl Coordinator {
         if let [mark] = records.as_slice() {
             self.groups.apply(mark);
         }
-        let ids = self
-            .groups
-            .ids_after(progress.after.as_ref(), SNAPSHOT_GROUPS_PER_STEP);
-        let mut is_last = ids.len() < SNAPSHOT_GROUPS_PER_STEP;
-        let mut stated = 0;
-        for id in &ids {
-            if stated >= SNAPSHOT_RECORDS_PER_STEP {
-                is_last = false;
-                break;
-            }
-            progress.after = Some(id.clone());
-            let mut forget = self.config.mutants.forget_in_snapshots;
-            for record in self.groups.snapshot_of(id) {
-                if forget && matches!(record, GroupRecord::Offset { .. }) {
-                    forget = false;
-                    continue;
-                }
-                self.groups.apply(&record);
-                records.push(record);
-                stated += 1;
-                if records.len() >= SNAPSHOT_RECORDS_PER_WRITE {
-                    self.write(core::mem::take(&mut records), effects);
-                }
-            }
-        }
+        let is_last = self.state_groups(&mut progress, &mut records, effects);
         if is_last {
             let mark = GroupRecord::SnapshotEnd { id: progress.id };
             self.groups.apply(&mark);
@@ -112,5 +92,48 @@ impl Coordinator {
                 end: WriteId(self.next_write.0 - 1),
             });
         }
+    }
+
+    /// States groups, or parts of one, until it is enough for a step; whether all are stated.
+    fn state_groups(
+        &mut self,
+        progress: &mut Progress,
+        records: &mut Vec<GroupRecord>,
+        effects: &mut Vec<GroupEffect>,
+    ) -> bool {
+        let (mut stated, mut bytes) = (0, 0);
+        for _ in 0..SNAPSHOT_GROUPS_PER_STEP {
+            if stated >= SNAPSHOT_RECORDS_PER_STEP || bytes >= SNAPSHOT_BYTES_PER_STEP {
+                return false;
+            }
+            let (id, from) = match progress.inside.take() {
+                Some(inside) => inside,
+                None => match self.groups.id_after(progress.after.as_ref()) {
+                    Some(id) => (id.clone(), Place::Start),
+                    None => return true,
+                },
+            };
+            let most = SNAPSHOT_RECORDS_PER_STEP - stated;
+            let piece = self.groups.piece_of(&id, &from, most);
+            let mut forget = self.config.mutants.forget_in_snapshots && from == Place::Start;
+            for record in piece.records {
+                if forget && matches!(record, GroupRecord::Offset { .. }) {
+                    forget = false;
+                    continue;
+                }
+                self.groups.apply(&record);
+                stated += 1;
+                bytes += record.bytes();
+                records.push(record);
+                if records.len() >= SNAPSHOT_RECORDS_PER_WRITE {
+                    self.write(core::mem::take(records), effects);
+                }
+            }
+            match piece.rest {
+                Some(place) => progress.inside = Some((id, place)),
+                None => progress.after = Some(id),
+            }
+        }
+        false
     }
 }
