@@ -97,7 +97,8 @@ fn bindings(wit: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The guest in Python. WASI is stubbed out: what the interpreter would ask of it traps.
+/// The guest in Python. It imports WASI, of which the broker grants a fixed part, and so has the
+/// budget of guests that bring a language runtime.
 pub(super) fn python(workspace: &Workspace, built: &Path) -> Result<()> {
     let folder = workspace.scratch("py-guest")?;
     let tool = folder.join("venv/bin/componentize-py");
@@ -121,7 +122,7 @@ pub(super) fn python(workspace: &Workspace, built: &Path) -> Result<()> {
     sh(Command::new(tool)
         .arg("-d")
         .arg(workspace.root.join(WIT))
-        .args(["-w", WORLD, "componentize", "--stub-wasi", "-p"])
+        .args(["-w", WORLD, "componentize", "-p"])
         .arg(workspace.root.join("plugins/examples/py-mask-digits"))
         .args(["plugin", "-o"])
         .arg(built.join("py-mask-digits.wasm")))
@@ -147,11 +148,7 @@ pub(super) fn javascript(workspace: &Workspace, built: &Path) -> Result<()> {
         .arg("--wit")
         .arg(&wit)
         .args(["--world-name", WORLD, "--backend", "quickjs"])
-        .args([
-            "--backend-qjs-stub-wasi",
-            "--backend-qjs-disable-async",
-            "--out",
-        ])
+        .args(["--backend-qjs-disable-async", "--out"])
         .arg(built.join("js-mask-digits-quickjs.wasm")))
 }
 

@@ -9,7 +9,7 @@ use crate::step::{Steps, sh};
 use crate::suggest;
 use crate::workspace::{Workspace, cargo};
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toolchain::Toolchain;
 
 const EXAMPLES: &str = "plugins/examples";
@@ -55,13 +55,17 @@ pub(crate) fn plugins(workspace: &Workspace, args: &[String]) -> Result<()> {
         steps.run("guest in JavaScript", || {
             foreign::javascript(workspace, &built)
         });
-        sizes(&built)?;
+        steps.run("within their budgets", || {
+            behaviour(workspace, &built, "guests_in_other_languages")
+        });
         return steps.summary("plugins");
     }
     let names = rust_guests(workspace, &wanted)?;
     steps.run("guests in Rust", || rust(workspace, &names, &built));
     if wanted.check {
-        steps.run("the same behaviour", || same_behaviour(workspace, &built));
+        steps.run("the same behaviour", || {
+            behaviour(workspace, &built, "what_was_built")
+        });
     } else {
         steps.run("prebuilt", || publish(workspace, &names, &built));
     }
@@ -128,18 +132,10 @@ fn publish(workspace: &Workspace, names: &[String], built: &Path) -> Result<()> 
     Ok(())
 }
 
-fn sizes(built: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(built)? {
-        let entry = entry?;
-        let bytes = entry.metadata()?.len();
-        println!("    {}: {bytes} bytes", entry.path().display());
-    }
-    Ok(())
-}
-
-/// Runs what was built beside what is kept, on the broker's own host: a test of the host, which
-/// is told where the new ones are.
-fn same_behaviour(workspace: &Workspace, built: &PathBuf) -> Result<()> {
+/// Runs what was built on the broker's own host, the Rust guests beside those that are kept: a
+/// test of the host, which is told where the new ones are. It prints what guests in other
+/// languages cost.
+fn behaviour(workspace: &Workspace, built: &Path, test: &str) -> Result<()> {
     sh(cargo()
         .current_dir(&workspace.root)
         .env("WEIR_PLUGINS_BUILT", built)
@@ -149,5 +145,6 @@ fn same_behaviour(workspace: &Workspace, built: &PathBuf) -> Result<()> {
             "weir-plugin-host",
             "--test",
             "prebuilt",
-        ]))
+        ])
+        .args(["--", "--nocapture", test]))
 }
