@@ -59,6 +59,10 @@ impl Followed {
                 Plan::Parts { parts, join } => {
                     Asked::Waits(ask(&self.shared, reply, parts, join, None))
                 }
+                Plan::Place(_) => {
+                    reply.failed();
+                    return Err(Close::new("no batch is followed"));
+                }
                 Plan::Silent => return Ok(Answered::once(None)),
                 Plan::Close { reason } => {
                     reply.failed();

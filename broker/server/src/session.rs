@@ -23,7 +23,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
 use weir_meta::Image;
 use weir_net::{Answered, Close, Peer};
-use weir_node::event::RequestId;
+use weir_node::event::{RequestId, TransformRefusal};
 use weir_node::front::{self, Call, Context, Finish, Follow, Front, FrontConfig, Join, Plan};
 use weir_node::request::Answer;
 use weir_types::log::StoredBatch;
@@ -210,6 +210,10 @@ impl ClientSession {
                 None => Remaining::Done(reply.encode(&response)),
             },
             Ok(Plan::Silent) => Remaining::Done(Ok(None)),
+            Ok(Plan::Place(_)) => {
+                reply.failed();
+                Remaining::Done(Err(Close::new("a partitioner was not asked")))
+            }
             Ok(Plan::Close { reason }) => {
                 reply.failed();
                 Remaining::Done(Err(Close::new(reason)))
@@ -311,7 +315,16 @@ pub(crate) fn plan(
         random: &mut random,
         volume: &mut || volume(&shared.front.log_dir),
     };
-    let plan = front.accept(&mut call, request);
+    let mut plan = front.accept(&mut call, request);
+    if let Plan::Place(placement) = plan {
+        let refusal = || TransformRefusal {
+            error: ErrorCode::UnknownServerError,
+            message: "this broker runs no plugins".to_owned(),
+        };
+        let said = placement.wanted().iter().map(|_| Err(refusal()));
+        let said = said.collect();
+        plan = placement.placed(said);
+    }
     match no_random {
         None => Ok(plan),
         Some(error) => Err(Close::new(format!(
@@ -434,6 +447,15 @@ impl Waiting {
         let image = progress.shared.image.load_full();
         match join.finish(&image, &mut Inflater::default()) {
             Finish::Answer(response) => Ok((reply, Some(response), cached)),
+            Finish::Views {
+                mut response,
+                views,
+            } => {
+                for records in views {
+                    records.fail(&mut response, ErrorCode::UnknownServerError);
+                }
+                Ok((reply, Some(response.into()), cached))
+            }
             Finish::Silent => Ok((reply, None, cached)),
             Finish::Close { reason } => {
                 reply.failed();

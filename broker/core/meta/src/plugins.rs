@@ -5,7 +5,7 @@
 use crate::image::{Image, Topic};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use core::fmt;
-use weir_plugin::{Chain, PluginRef, Policy, World};
+pub use weir_plugin::{Chain, Link, PluginRef, Policy, World};
 use weir_types::{TimestampMs, TopicId};
 
 /// A plugin with the versions that are deployed; there is always one.

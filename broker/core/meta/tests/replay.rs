@@ -5,12 +5,14 @@ use proptest::prelude::*;
 use weir_meta::{
     Command, Image, Journal, JournalError, JournalFailed, MetaRecord, StaticDefaults, TopicConfig,
     command::{
-        AlterConfigs, AlterResource, ConfigChanges, ConfigResource, CreatePartitions, CreateTopics,
-        NewPartitions, NewTopic, RegisterBroker, TopicRef,
+        AlterConfigs, AlterResource, ConfigChanges, ConfigResource, CreateJob, CreatePartitions,
+        CreateTopics, CreateView, DeployPlugin, JobAction, NewPartitions, NewTopic, RegisterBroker,
+        TopicRef,
     },
     config::{TOPIC_CONFIGS, describe_topic, find},
     decide, decode_all,
     limits::ENTRIES_PER_SNAPSHOT,
+    plugins::World,
 };
 use weir_types::{BrokerId, Now, TopicId};
 
@@ -28,6 +30,73 @@ fn config() -> impl Strategy<Value = (String, Option<String>)> + Clone {
     let values = vec![None, Some("5"), Some("delete"), Some("-1")];
     (prop::sample::select(keys), prop::sample::select(values))
         .prop_map(|(key, value)| (key.to_string(), value.map(String::from)))
+}
+
+/// Plugins, views and jobs.
+fn plugin_command() -> impl Strategy<Value = Command> {
+    let plugin = prop::sample::select(vec!["mask", "route"]).prop_map(String::from);
+    let version = prop::sample::select(vec!["1.0.0", "1.1.0"]).prop_map(String::from);
+    let maybe = prop::option::of(version.clone());
+    let deploy = (plugin.clone(), version, any::<bool>()).prop_map(|(name, version, activate)| {
+        Command::DeployPlugin(Box::new(DeployPlugin {
+            name,
+            version,
+            digest: [1; 32],
+            world: World::Transform,
+            size_bytes: 1,
+            activate,
+            validate_only: false,
+        }))
+    });
+    let activate = (plugin.clone(), maybe.clone()).prop_map(|(name, version)| {
+        let validate_only = false;
+        Command::ActivatePlugin {
+            name,
+            version,
+            validate_only,
+        }
+    });
+    let remove = (plugin, maybe).prop_map(|(name, version)| {
+        let validate_only = false;
+        Command::RemovePlugin {
+            name,
+            version,
+            validate_only,
+        }
+    });
+    let chain = prop::sample::select(vec!["mask", "mask@1.0.0|route", "route(a=b)"]);
+    let view = (100..110u8, name(), name(), chain.clone()).prop_map(|(id, name, source, chain)| {
+        Command::CreateView(Box::new(CreateView {
+            id: TopicId([id; 16]),
+            name,
+            source,
+            chain: chain.into(),
+            policy: "skip".into(),
+            readers: Some("alice".into()),
+            validate_only: false,
+        }))
+    });
+    let job = (name(), name(), chain).prop_map(|(from, to, chain)| {
+        Command::CreateJob(Box::new(CreateJob {
+            name: "j".into(),
+            from: vec![from],
+            to: vec![to],
+            chain: chain.into(),
+            policy: String::new(),
+            paused: true,
+            validate_only: false,
+        }))
+    });
+    let action = prop::sample::select(vec![
+        JobAction::Resume,
+        JobAction::Restart,
+        JobAction::Delete,
+    ]);
+    let alter = action.prop_map(|action| Command::AlterJob {
+        name: "j".into(),
+        action,
+    });
+    prop_oneof![3 => deploy, 1 => activate, 1 => remove, 3 => view, 1 => job, 1 => alter]
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -80,6 +149,7 @@ fn command() -> impl Strategy<Value = Command> {
         })
     });
     prop_oneof![
+        6 => plugin_command(),
         1 => register,
         3 => create,
         1 => delete,

@@ -3,7 +3,7 @@
 //! Every path of the front asks here, for every listener. Kafka's ACLs slot in here later; nobody
 //! else may look at a role.
 
-use weir_meta::name::is_internal;
+use weir_meta::{Topic, name::is_internal};
 use weir_types::{Principal, Role};
 
 /// What someone wants to do, with Kafka's numbers.
@@ -76,6 +76,30 @@ pub fn authorize(principal: &Principal, operation: Operation, resource: Resource
             Resource::Brokers => false,
         },
     }
+}
+
+/// Whether `principal` may read that topic's records: their role lets them, and so does
+/// `weir.readers`, which does not concern admins and brokers. A view's readers are its own, not its
+/// source's.
+#[must_use]
+pub fn may_read(principal: &Principal, topic: &Topic) -> bool {
+    authorize(principal, Operation::Read, Resource::Topic(&topic.name))
+        && (principal.role != Role::Client || topic.lets_read(&principal.name))
+}
+
+/// The operations of `principal` on a topic, as [`authorized_operations`]; nobody writes a view or
+/// counts its partitions.
+#[must_use]
+pub fn topic_operations(principal: &Principal, topic: &Topic) -> i32 {
+    let bit = |operation: Operation| 1 << (operation as u8);
+    let mut bits = authorized_operations(principal, Resource::Topic(&topic.name));
+    if !may_read(principal, topic) {
+        bits &= !bit(Operation::Read);
+    }
+    if topic.view.is_some() {
+        bits &= !(bit(Operation::Write) | bit(Operation::Alter));
+    }
+    bits
 }
 
 /// The operations of `principal` on `resource`, as the bit field that Metadata and DescribeCluster

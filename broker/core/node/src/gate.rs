@@ -2,7 +2,7 @@
 //! hold. There is no other way to answer, so an acknowledgement cannot run ahead of the disk.
 
 use crate::{
-    event::{Effect, ProposalId, RequestId},
+    event::{Effect, ProposalId, RequestId, TransformId},
     request::{Answer, MetaError, PartitionKey, ProduceResult},
 };
 use alloc::{
@@ -22,6 +22,8 @@ pub(crate) enum When {
     Started(PartitionKey, Offset),
     /// The proposal's records are agreed and applied.
     Applied(ProposalId),
+    /// The batch went through its topic's plugins, so that what becomes of it is known.
+    Judged(TransformId),
 }
 
 /// Where a partition stands, for conditions that hold already.
@@ -130,6 +132,34 @@ impl Gate {
         self.fail(when, when, ErrorCode::NotController, effects);
     }
 
+    /// What becomes of a batch is known: its part of the answer, and what that waits for now.
+    pub(crate) fn judged(
+        &mut self,
+        ticket: TransformId,
+        result: ProduceResult,
+        when: Option<When>,
+        ends: impl Fn(PartitionKey) -> Option<Ends>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let before = When::Judged(ticket);
+        // Where nothing is found the time was up.
+        let Some((_, id, part)) = self.pop(before, before) else {
+            return;
+        };
+        let waiting = self.waiting.get_mut(&id);
+        let waiting = waiting.expect("I-NODE-2: a condition belongs to an answer");
+        match &mut waiting.answer {
+            Answer::Produce(results) => results[part] = result,
+            other => panic!("I-NODE-5: this answer waits for no plugins: {other:?}"),
+        }
+        let early = self.answer_early;
+        if let Some(when) = when.filter(|when| !holds(*when, &ends, early)) {
+            waiting.conditions.push((when, part));
+            self.conditions.insert((when, id, part));
+        }
+        self.settle(id, before, part, effects);
+    }
+
     /// Batches of the partition that end behind `from` are gone; nothing of it is waited for if
     /// `from` is nothing.
     pub(crate) fn lost(
@@ -223,6 +253,18 @@ impl Gate {
         }
     }
 
+    /// Checks that the batches that answers wait for are there.
+    pub(crate) fn check_tickets(&self, is_there: impl Fn(TransformId) -> bool) {
+        for (when, id, _) in &self.conditions {
+            if let When::Judged(ticket) = when {
+                assert!(
+                    is_there(*ticket),
+                    "I-NODE-18: {id:?} waits for a batch that is there"
+                );
+            }
+        }
+    }
+
     /// Checks the invariants: nothing waits for what holds, and both indexes agree.
     pub(crate) fn check(&self, ends: impl Fn(PartitionKey) -> Option<Ends>) {
         let conditions: usize = self.waiting.values().map(|w| w.conditions.len()).sum();
@@ -258,7 +300,7 @@ fn holds(when: When, ends: &impl Fn(PartitionKey) -> Option<Ends>, early: bool) 
         When::Flushed(key, end) => at(key, |ends| ends.flushed, end),
         When::Replicated(key, end) => at(key, |ends| ends.replicated, end),
         When::Started(key, start) => at(key, |ends| ends.start, start),
-        When::Applied(_) => false,
+        When::Applied(_) | When::Judged(_) => false,
     }
 }
 

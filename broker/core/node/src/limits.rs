@@ -93,3 +93,7 @@ pub const LAG_REPORT_MS: u64 = 1_000;
 
 /// How long after the first topic of a user the one that lag is kept in is made, in milliseconds.
 pub const LAG_MAKE_MS: u64 = 10_000;
+
+/// The most bytes of batches on one shard that go through plugins or wait for their turn to; a
+/// batch that finds nothing waiting is let in however large it is.
+pub const INGEST_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -4,6 +4,11 @@
 mod broker;
 
 use broker::{Broker, client};
+use weir_meta::{
+    Command,
+    command::{CreateView, DeployPlugin},
+    plugins::World,
+};
 use weir_types::{ErrorCode, Offset, PartitionIndex, TimestampMs, TopicId};
 use weir_wire::{Response, Text, messages::*};
 
@@ -77,11 +82,15 @@ fn fetch(broker: &mut Broker, partition: i32, from: i64) -> bool {
 }
 
 fn commit(broker: &mut Broker, group: &str, partition: i32, offset: i64) {
+    commit_to(broker, "orders", group, partition, offset);
+}
+
+fn commit_to(broker: &mut Broker, topic: &str, group: &str, partition: i32, offset: i64) {
     let request = OffsetCommitRequest {
         group_id: text(group),
         generation_id_or_member_epoch: -1,
         topics: vec![OffsetCommitRequestTopic {
-            name: text("orders"),
+            name: text(topic),
             partitions: vec![OffsetCommitRequestPartition {
                 partition_index: PartitionIndex(partition),
                 committed_offset: Offset(offset),
@@ -296,5 +305,65 @@ fn what_is_deleted_goes_and_what_grows_is_told() {
     assert!(
         history.topics.iter().all(|topic| topic.topic != "orders"),
         "{history:?}"
+    );
+}
+
+/// `masked`, a view of `orders`.
+fn make_view(broker: &mut Broker) {
+    broker.agree(&Command::DeployPlugin(Box::new(DeployPlugin {
+        name: "mask".into(),
+        version: "1.0.0".into(),
+        digest: [1; 32],
+        world: World::Transform,
+        size_bytes: 7,
+        activate: true,
+        validate_only: false,
+    })));
+    broker.agree(&Command::CreateView(Box::new(CreateView {
+        id: TopicId([77; 16]),
+        name: "masked".into(),
+        source: "orders".into(),
+        chain: "mask".into(),
+        policy: String::new(),
+        readers: None,
+        validate_only: false,
+    })));
+}
+
+/// A view's groups have a lag of their own, which counts to the ends of its source; whoever may not
+/// read that learns of the view alone.
+#[test]
+fn the_lag_of_a_view_counts_to_its_sources_ends() {
+    let mut broker = busy();
+    make_view(&mut broker);
+    commit_to(&mut broker, "masked", "audit", 0, 3);
+    broker.pass(1_500);
+    let audit = |broker: &mut Broker| {
+        let answer = lag(broker);
+        let group = answer.groups.iter().find(|g| g.group_id == "audit");
+        let topics = group.unwrap().topics.iter();
+        let told: Vec<(String, i64)> = topics.map(|t| (t.topic.to_string(), t.lag)).collect();
+        told
+    };
+    assert_eq!(audit(&mut broker), [("masked".to_string(), 7)]);
+    produce(&mut broker, 0, 5);
+    broker.pass(1_500);
+    assert_eq!(audit(&mut broker), [("masked".to_string(), 12)]);
+    broker.alter("orders", "weir.readers", "bob");
+    broker.who = client();
+    assert_eq!(audit(&mut broker), [("masked".to_string(), 12)]);
+    let answer = lag(&mut broker);
+    let topics: Vec<&str> = answer.topics.iter().map(|t| t.topic.as_str()).collect();
+    assert!(!topics.contains(&"orders"), "{topics:?}");
+    let shop = answer.groups.iter().find(|g| g.group_id == "shop");
+    assert!(shop.unwrap().topics.is_empty(), "what it reads is not told");
+    broker.who = broker::admin();
+    broker.delete("masked");
+    broker.pass(1_500);
+    assert!(
+        lag(&mut broker)
+            .groups
+            .iter()
+            .all(|g| g.topics.iter().all(|t| t.topic != "masked"))
     );
 }

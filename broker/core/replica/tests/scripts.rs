@@ -41,6 +41,7 @@ fn batch(records: i32, timestamp: i64, producer: (i64, i16, i32), payload: usize
 }
 
 /// `lead EPOCH [insync]`, `resign EPOCH`, `append N [t=MS] [p=ID/EPOCH/SEQ] [size=N] [min=N]`,
+/// `ascending`, `cut END` (a disk fails and leaves what is below), `restart`,
 /// `now MS`, `log-append-time`, `flushed END`, `start N`, `failed END`, `delete TO|all`,
 /// `epoch E`, `fetch FROM [epoch=E] [last=E]`, `expire OLDEST`, `show`.
 fn check(script: &str, expected: Expect) {
@@ -48,6 +49,7 @@ fn check(script: &str, expected: Expect) {
         replica: Replica::open(LogState::default()),
         rules: RULES,
         wall: 5000,
+        metas: Vec::new(),
     };
     let mut out = String::new();
     for line in script
@@ -79,9 +81,22 @@ struct World {
     replica: Replica,
     rules: AppendRules,
     wall: i64,
+    /// Of what was appended.
+    metas: Vec<weir_types::BatchMeta>,
 }
 
 impl World {
+    /// What the log holds below `end`, as a scan of its headers finds it.
+    fn left(&mut self, end: Offset) -> LogState {
+        self.metas.retain(|meta| meta.base_offset < end);
+        let mut state = LogState {
+            end,
+            ..LogState::default()
+        };
+        self.metas.iter().for_each(|m| state.producers.apply(m));
+        state
+    }
+
     fn line(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let number = |at: usize| words.get(at).map_or(-1, |w| w.parse::<i64>().unwrap());
@@ -94,6 +109,22 @@ impl World {
         match words[0] {
             "now" => {
                 self.wall = number(1);
+                String::new()
+            }
+            "ascending" => {
+                self.rules.sequences = Sequences::Ascending;
+                String::new()
+            }
+            "cut" => {
+                let state = self.left(Offset(number(1)));
+                self.replica.reset(state);
+                String::new()
+            }
+            "restart" => {
+                let state = self.left(self.replica.log_end());
+                let epoch = LeaderEpoch(self.replica.epoch().0 + 1);
+                self.replica = Replica::open(state);
+                self.replica.lead(epoch, 1);
                 String::new()
             }
             "log-append-time" => {
@@ -175,13 +206,16 @@ impl World {
         let header = batch.header();
         match self.replica.append(now, batch, &header, &self.rules) {
             Ok(appended) => match appended.outcome {
-                Outcome::New { batch, meta } => format!(
-                    "at {} epoch {} time {} max {}",
-                    meta.base_offset,
-                    batch.header().leader_epoch,
-                    appended.log_append_time.0,
-                    meta.max_timestamp.0,
-                ),
+                Outcome::New { batch, meta } => {
+                    self.metas.push(meta);
+                    format!(
+                        "at {} epoch {} time {} max {}",
+                        meta.base_offset,
+                        batch.header().leader_epoch,
+                        appended.log_append_time.0,
+                        meta.max_timestamp.0,
+                    )
+                }
                 Outcome::Duplicate => {
                     format!(
                         "duplicate of {}, ends {}",
@@ -364,6 +398,125 @@ fn a_producer_of_whom_nothing_is_left_begins_with_what_was_lost() {
             append 2 p=1/0/7: at 0 epoch 0 time -1 max 5000
             append 1 p=1/0/9: at 2 epoch 0 time -1 max 5000
             append 1 p=2/0/5: at 3 epoch 0 time -1 max 5000
+        "#]],
+    );
+}
+
+/// What goes to one of several partitions leaves gaps: a batch ends at the sequence of its last
+/// record, and what ends where another one ended, or before, was taken before.
+#[test]
+fn sequences_that_only_ascend_leave_gaps() {
+    check(
+        "lead 1
+        ascending
+        append 2 p=7/0/5
+        append 1 p=7/0/9
+        append 1 p=7/0/9
+        append 2 p=7/0/5
+        append 1 p=7/0/6
+        append 1 p=7/0/3
+        append 3 p=7/0/8
+        append 1 p=7/1/2
+        append 1 p=7/0/20
+        append 1 p=7/1/4
+        append 1 p=7/1/5
+        append 1 p=7/1/6
+        append 1 p=7/1/7
+        append 1 p=7/1/8
+        append 1 p=7/1/2
+        restart
+        append 1 p=7/1/1
+        append 1 p=7/1/8
+        append 2 p=7/1/8
+        append 2 p=7/1/30",
+        expect![[r#"
+            lead 1: false
+            ascending
+            append 2 p=7/0/5: at 0 epoch 1 time -1 max 5000
+            append 1 p=7/0/9: at 2 epoch 1 time -1 max 5000
+            append 1 p=7/0/9: duplicate of 2, ends 3
+            append 2 p=7/0/5: duplicate of 0, ends 2
+            append 1 p=7/0/6: duplicate of -1, ends 2
+            append 1 p=7/0/3: duplicate of -1, ends 2
+            append 3 p=7/0/8: producer 7 sends sequences 8 to 10; 10 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 1 p=7/1/2: at 3 epoch 1 time -1 max 5000
+            append 1 p=7/0/20: producer 7 has epoch 0, but epoch 1 has written already [INVALID_PRODUCER_EPOCH]
+            append 1 p=7/1/4: at 4 epoch 1 time -1 max 5000
+            append 1 p=7/1/5: at 5 epoch 1 time -1 max 5000
+            append 1 p=7/1/6: at 6 epoch 1 time -1 max 5000
+            append 1 p=7/1/7: at 7 epoch 1 time -1 max 5000
+            append 1 p=7/1/8: at 8 epoch 1 time -1 max 5000
+            append 1 p=7/1/2: duplicate of -1, ends 5
+            restart
+            append 1 p=7/1/1: duplicate of -1, ends 5
+            append 1 p=7/1/8: duplicate of 8, ends 9
+            append 2 p=7/1/8: producer 7 sends sequences 8 to 9; 9 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 2 p=7/1/30: at 9 epoch 2 time -1 max 5000
+        "#]],
+    );
+}
+
+#[test]
+fn ascending_sequences_wrap() {
+    check(
+        "lead 1
+        ascending
+        append 2 p=7/0/2147483640
+        append 3 p=7/0/2147483646
+        append 1 p=7/0/2147483646
+        append 1 p=7/0/0
+        append 2 p=7/0/0
+        append 1 p=7/0/1
+        append 1 p=7/0/2147483641",
+        expect![[r#"
+            lead 1: false
+            ascending
+            append 2 p=7/0/2147483640: at 0 epoch 1 time -1 max 5000
+            append 3 p=7/0/2147483646: at 2 epoch 1 time -1 max 5000
+            append 1 p=7/0/2147483646: duplicate of -1, ends 5
+            append 1 p=7/0/0: duplicate of -1, ends 5
+            append 2 p=7/0/0: producer 7 sends sequences 0 to 1; 1 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 1 p=7/0/1: at 5 epoch 1 time -1 max 5000
+            append 1 p=7/0/2147483641: duplicate of -1, ends 2
+        "#]],
+    );
+}
+
+/// A gap that a failed disk left is not taken for one of those that are meant.
+#[test]
+fn ascending_producers_send_again_what_a_disk_lost() {
+    check(
+        "lead 1
+        ascending
+        append 2 p=7/0/5
+        append 2 p=7/0/11
+        append 2 p=7/0/21
+        append 1 p=8/0/3
+        cut 2
+        append 1 p=7/0/31
+        append 2 p=7/0/21
+        append 2 p=7/0/5
+        append 2 p=8/0/9
+        append 1 p=8/0/2
+        append 2 p=7/0/11
+        append 2 p=7/0/21
+        append 1 p=7/0/31",
+        expect![[r#"
+            lead 1: false
+            ascending
+            append 2 p=7/0/5: at 0 epoch 1 time -1 max 5000
+            append 2 p=7/0/11: at 2 epoch 1 time -1 max 5000
+            append 2 p=7/0/21: at 4 epoch 1 time -1 max 5000
+            append 1 p=8/0/3: at 6 epoch 1 time -1 max 5000
+            cut 2
+            append 1 p=7/0/31: producer 7 sends sequences 31 to 31; 11 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 2 p=7/0/21: producer 7 sends sequences 21 to 22; 11 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 2 p=7/0/5: duplicate of 0, ends 2
+            append 2 p=8/0/9: producer 8 sends sequences 9 to 10; 3 is the least that may follow [OUT_OF_ORDER_SEQUENCE_NUMBER]
+            append 1 p=8/0/2: at 2 epoch 1 time -1 max 5000
+            append 2 p=7/0/11: at 3 epoch 1 time -1 max 5000
+            append 2 p=7/0/21: at 5 epoch 1 time -1 max 5000
+            append 1 p=7/0/31: at 7 epoch 1 time -1 max 5000
         "#]],
     );
 }

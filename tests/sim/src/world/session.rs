@@ -3,7 +3,7 @@
 
 use super::{ConnId, World, broker::Asked};
 use crate::{
-    checks::protocol,
+    checks::{panics, protocol},
     client::{Sent, link::joined},
     random::Random,
     violation::Checked,
@@ -136,6 +136,7 @@ impl World {
             Plan::Answer(response) => {
                 self.respond(conn, header.correlation_id, header.api_version, &response)
             }
+            Plan::Place(_) => panics::PROMISE.broken("no topic has a partitioner here"),
             Plan::Silent => Ok(()),
             Plan::Close { reason } => self.session_closes(conn, &reason),
             Plan::Parts { parts, join } => {
@@ -209,6 +210,10 @@ impl World {
         match open.join.finish(&broker.image, &mut NoCompression) {
             Finish::Answer(response) => {
                 self.respond(conn, open.correlation_id, open.version, &response)
+            }
+            // What every view's plugins do here: nothing.
+            Finish::Views { response, .. } => {
+                self.respond(conn, open.correlation_id, open.version, &response.into())
             }
             Finish::Silent => Ok(()),
             Finish::Close { reason } => self.session_closes(conn, &reason),

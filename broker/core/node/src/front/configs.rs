@@ -120,7 +120,10 @@ impl Front {
                     return Err((ErrorCode::UnknownTopicOrPartition, text));
                 };
                 let entries = describe_topic(&self.config.statics, call.image, &topic.overrides);
-                Ok(entries.into_iter().map(|e| detail.topic_row(e)).collect())
+                // A view has no settings but who may read it.
+                let counts = |e: &ConfigEntry| topic.view.is_none() || e.key.name == "weir.readers";
+                let entries = entries.into_iter().filter(counts);
+                Ok(entries.map(|e| detail.topic_row(e)).collect())
             }
             ConfigResource::Broker(name) if name.is_empty() => {
                 let rows = TOPIC_CONFIGS.iter().filter_map(|key| {

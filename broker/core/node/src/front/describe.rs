@@ -2,7 +2,7 @@
 
 use super::{Call, Plan, leaders::endpoint};
 use crate::{
-    authorizer::{Operation, Resource, authorized_operations},
+    authorizer::{Operation, Resource, authorized_operations, topic_operations},
     limits::DESCRIBE_PARTITIONS_MAX,
 };
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
@@ -137,10 +137,7 @@ impl Page {
             partitions: partitions
                 .map(|(place, partition)| describe_partition(call, first + place, partition))
                 .collect(),
-            topic_authorized_operations: authorized_operations(
-                &call.context.principal,
-                Resource::Topic(&topic.name),
-            ),
+            topic_authorized_operations: topic_operations(&call.context.principal, topic),
         });
         if taken < rest.len() {
             self.next = Some(cursor(topic, first + taken));

@@ -73,11 +73,13 @@ impl Front {
             },
             told: builder.told,
             ids: builder.ids,
+            views: builder.views,
             incremental,
         };
         let shards = builder.split.len();
         if shards == 0 {
-            return Plan::Answer(join.finish(call.image, call.context, call.version));
+            let (response, _none) = join.finish(call.image, call.context, call.version);
+            return Plan::answer(response);
         }
         let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
         // Each shard gets its share; the first that has something makes the others hurry.
@@ -206,6 +208,8 @@ struct Builder {
     /// The places of topics in `responses`; a topic may come twice in rotated order.
     topics: BTreeMap<TopicKey, usize>,
     ids: Vec<TopicId>,
+    /// Which topics are views.
+    views: Vec<bool>,
     told: Vec<Vec<Option<Arc<Told>>>>,
     /// The topic of the partition before, which nearly always is that of the next, too.
     last: Option<(TopicKey, usize, Result<Arc<Topic>, ErrorCode>)>,
@@ -218,6 +222,7 @@ impl Builder {
             responses: Vec::new(),
             topics: BTreeMap::new(),
             ids: Vec::new(),
+            views: Vec::new(),
             told: Vec::new(),
             last: None,
         }
@@ -263,7 +268,7 @@ impl Builder {
             let found = readable(call, topic);
             let at = match self.topics.get(topic) {
                 Some(at) => *at,
-                None => self.add_topic(topic, found.as_ref().map_or(TopicId::ZERO, |t| t.id)),
+                None => self.add_topic(topic, found.as_ref().ok()),
             };
             self.last = Some((topic.clone(), at, found));
         }
@@ -281,7 +286,7 @@ impl Builder {
         match found {
             Ok(topic) if topic.partition(index).is_some() => {
                 let key = PartitionKey {
-                    topic: topic.id,
+                    topic: topic.log(),
                     index,
                 };
                 self.split.push(key, (at, place), fetch_part(key, want));
@@ -293,14 +298,16 @@ impl Builder {
         self.told[at].push(told);
     }
 
-    fn add_topic(&mut self, topic: &TopicKey, id: TopicId) -> usize {
+    fn add_topic(&mut self, topic: &TopicKey, found: Option<&Arc<Topic>>) -> usize {
         let at = self.responses.len();
         self.responses.push(FetchableTopicResponse {
             topic: topic.1.clone(),
             topic_id: topic.0,
             partitions: Vec::new(),
         });
-        self.ids.push(id);
+        self.ids.push(found.map_or(TopicId::ZERO, |found| found.id));
+        self.views
+            .push(found.is_some_and(|found| found.view.is_some()));
         self.told.push(Vec::new());
         self.topics.insert(topic.clone(), at);
         at
@@ -316,7 +323,8 @@ fn readable(call: &Call<'_>, (id, name): &TopicKey) -> Result<Arc<Topic>, ErrorC
         call.image.topic_named(name)
     };
     let named = topic.map_or(name.as_str(), |topic| &topic.name);
-    if !call.context.may(Operation::Read, Resource::Topic(named)) {
+    let may = call.context.may(Operation::Read, Resource::Topic(named));
+    if !may || topic.is_some_and(|topic| !call.context.may_read(topic)) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     topic.cloned().ok_or(if by_id {

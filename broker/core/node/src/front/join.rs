@@ -5,7 +5,8 @@
 
 use super::{
     Call, Context, configs, fetch_session::Told, groups, lag, leaders::Leaders,
-    metadata::MetadataJoin, offsets, produce::init_producer_id_response, split::Place, topics,
+    metadata::MetadataJoin, offsets, place::ANY, produce::init_producer_id_response, split::Place,
+    topics,
 };
 use crate::{
     pieces,
@@ -74,6 +75,13 @@ pub(super) enum Kind {
 pub enum Finish {
     /// This is the answer.
     Answer(Response),
+    /// This is the answer to a fetch, once the records of views went through their plugins.
+    Views {
+        /// The answer, with the records of the views' sources.
+        response: FetchResponse,
+        /// Which records are not to be seen as they are.
+        views: Vec<ViewRecords>,
+    },
     /// It wants no answer.
     Silent,
     /// It wants no answer but failed: closing the session is the only way to tell.
@@ -83,13 +91,45 @@ pub enum Finish {
     },
 }
 
+/// Records of a view's source in the answer to a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewRecords {
+    /// The topic's place in the answer.
+    pub topic: usize,
+    /// The partition's place in it.
+    pub partition: usize,
+    /// The view.
+    pub view: TopicId,
+}
+
+impl ViewRecords {
+    /// Takes the records out of the answer and answers with an error, as they could not be taken
+    /// through the view's plugins.
+    pub fn fail(&self, response: &mut FetchResponse, error: ErrorCode) {
+        let topic = response.responses.get_mut(self.topic);
+        if let Some(data) = topic.and_then(|topic| topic.partitions.get_mut(self.partition)) {
+            data.error_code = error;
+            data.records = Some(Records::EMPTY);
+        }
+    }
+}
+
 impl Join {
     pub(super) fn new(kind: Kind, places: Vec<Vec<Place>>, call: &Call<'_>) -> Self {
+        Self::of(kind, places, call.context.clone(), call.version)
+    }
+
+    pub(super) const fn of(
+        kind: Kind,
+        places: Vec<Vec<Place>>,
+        context: Context,
+        version: i16,
+    ) -> Self {
         Self {
             kind,
             places,
-            context: call.context.clone(),
-            version: call.version,
+            context,
+            version,
         }
     }
 
@@ -139,12 +179,18 @@ impl Join {
             Kind::Produce { response, ids, .. } => {
                 finish_produce(response, &ids, image, &self.context, self.version).into()
             }
-            Kind::Fetch(join) => join.finish(image, &self.context, self.version),
+            Kind::Fetch(join) => {
+                let (response, views) = join.finish(image, &self.context, self.version);
+                if !views.is_empty() {
+                    return Finish::Views { response, views };
+                }
+                response.into()
+            }
             Kind::Offsets(join) => join.finish(inflate),
             Kind::EpochEnds(response) => response.into(),
             Kind::DeleteRecords(response) => response.into(),
             Kind::Producers(response) => response.into(),
-            Kind::LogDirs(join) => join.finish(image),
+            Kind::LogDirs(join) => join.finish(image, &self.context),
             Kind::ProducerId(id) => {
                 init_producer_id_response(id.unwrap_or(Err(ErrorCode::UnknownServerError))).into()
             }
@@ -153,8 +199,8 @@ impl Join {
             Kind::Groups(join) => join.finish(image, &self.context, self.version),
             Kind::History(join) => join.finish(&self.context),
             Kind::Watch(join) => join.finish(&self.context),
-            Kind::Lag(join) => join.finish(&self.context),
-            Kind::LagHistory(join) => join.finish_history(&self.context),
+            Kind::Lag(join) => join.finish(image, &self.context),
+            Kind::LagHistory(join) => join.finish_history(image, &self.context),
             Kind::Topics(join) => join.finish(image),
             Kind::Configs(join) => join.finish(),
         };
@@ -246,6 +292,15 @@ fn absorb_produce(response: &mut ProduceResponse, places: &[Place], answer: Answ
     };
     for (place, result) in pairs(places, answer, refused, results) {
         let partition = &mut response.responses[place.0].partition_responses[place.1];
+        if partition.index == ANY {
+            // Pieces of one batch went to several partitions: the first error counts for all, as
+            // the batch is sent again as a whole.
+            if result.error.is_err() && !partition.error_code.is_err() {
+                partition.error_code = result.error;
+                partition.error_message = result.message.as_deref().map(Text::from);
+            }
+            continue;
+        }
         partition.error_code = result.error;
         partition.error_message = result.message.as_deref().map(Text::from);
         partition.base_offset = result.base_offset;
@@ -280,6 +335,8 @@ pub(super) struct FetchJoin {
     /// What the client was told before, in the response's shape, where there is a session.
     pub(super) told: Vec<Vec<Option<Arc<Told>>>>,
     pub(super) ids: Vec<TopicId>,
+    /// Which topics are views; said when the fetch was split, as their records are their sources'.
+    pub(super) views: Vec<bool>,
     pub(super) incremental: bool,
 }
 
@@ -322,7 +379,13 @@ impl FetchJoin {
         hurry
     }
 
-    pub(super) fn finish(mut self, image: &Image, context: &Context, version: i16) -> Response {
+    pub(super) fn finish(
+        mut self,
+        image: &Image,
+        context: &Context,
+        version: i16,
+    ) -> (FetchResponse, Vec<ViewRecords>) {
+        self.forget_views(image);
         let mut leaders = Leaders::default();
         let incremental = self.incremental;
         let topics = self.response.responses.iter_mut().zip(&self.ids);
@@ -346,14 +409,56 @@ impl FetchJoin {
                 !incremental || changed || error.is_err() || records || diverges
             });
         }
-        if incremental {
-            self.response
-                .responses
-                .retain(|topic| !topic.partitions.is_empty());
-        }
+        let views = self.views.iter().zip(&self.ids);
+        let mut views = views.map(|(is_view, id)| is_view.then_some(*id));
+        let mut kept = Vec::with_capacity(self.ids.len());
+        self.response.responses.retain(|topic| {
+            let view = views.next().flatten();
+            let stays = !(incremental && topic.partitions.is_empty());
+            kept.extend(stays.then_some(view));
+            stays
+        });
         if version >= 16 {
             self.response.node_endpoints = leaders.into_endpoints();
         }
-        self.response.into()
+        let views = view_records(&self.response, &kept);
+        (self.response, views)
     }
+
+    /// A view that is gone by now has nobody who would take its source's records through it.
+    fn forget_views(&mut self, image: &Image) {
+        let topics = self.response.responses.iter_mut().zip(&self.ids);
+        for ((topic, id), is_view) in topics.zip(&self.views) {
+            if !is_view || image.topic(*id).is_some() {
+                continue;
+            }
+            for data in &mut topic.partitions {
+                data.error_code = ErrorCode::UnknownTopicOrPartition;
+                data.high_watermark = Offset(-1);
+                data.last_stable_offset = Offset(-1);
+                data.log_start_offset = Offset(-1);
+                data.records = Some(Records::EMPTY);
+            }
+        }
+    }
+}
+
+/// Where in an answer there are records of views.
+fn view_records(response: &FetchResponse, views: &[Option<TopicId>]) -> Vec<ViewRecords> {
+    let mut found = Vec::new();
+    for (topic, (data, view)) in response.responses.iter().zip(views).enumerate() {
+        let Some(view) = *view else {
+            continue;
+        };
+        for (partition, data) in data.partitions.iter().enumerate() {
+            if data.records.as_ref().is_some_and(|r| !r.is_empty()) {
+                found.push(ViewRecords {
+                    topic,
+                    partition,
+                    view,
+                });
+            }
+        }
+    }
+    found
 }

@@ -25,7 +25,7 @@ use weir_lag::{
         Points, SeriesView, TopicView,
     },
 };
-use weir_meta::name::LAG;
+use weir_meta::{Image, name::LAG};
 use weir_types::{ErrorCode, PartitionIndex, ShardId, TimestampMs};
 use weir_wire::{
     Response, Text,
@@ -138,11 +138,12 @@ impl Front {
 /// Whether the caller may look at everything that is named.
 fn allowed(call: &Call<'_>, groups: &[Text], topics: &[Text]) -> Result<(), Refused> {
     let may = |resource| call.context.may(Operation::Describe, resource);
+    let may_topic = |topic: &Text| may_topic(call.context, call.image, topic);
     if let Some(group) = groups.iter().find(|group| !may(Resource::Group(group))) {
         let text = format!("not allowed to look at group '{group}'");
         return Err((ErrorCode::GroupAuthorizationFailed, text));
     }
-    if let Some(topic) = topics.iter().find(|topic| !may(Resource::Topic(topic))) {
+    if let Some(topic) = topics.iter().find(|topic| !may_topic(topic)) {
         let text = format!("not allowed to look at topic '{topic}'");
         return Err((ErrorCode::TopicAuthorizationFailed, text));
     }
@@ -154,28 +155,28 @@ impl LagJoin {
         self.0 = Some(answer);
     }
 
-    pub(super) fn finish(self, context: &Context) -> Response {
+    pub(super) fn finish(self, image: &Image, context: &Context) -> Response {
         let failed = |error_code: ErrorCode| LagResponse {
             error_code,
             error_message: Some(Text::from_static(error_code.text())),
             ..Default::default()
         };
         match self.0 {
-            Some(Answer::Lag(Ok(page))) => told(*page, context).into(),
+            Some(Answer::Lag(Ok(page))) => told(*page, image, context).into(),
             Some(Answer::Lag(Err(error))) => failed(error).into(),
             Some(Answer::Refused(_)) | None => failed(ErrorCode::CoordinatorNotAvailable).into(),
             Some(other) => misfit(&other),
         }
     }
 
-    pub(super) fn finish_history(self, context: &Context) -> Response {
+    pub(super) fn finish_history(self, image: &Image, context: &Context) -> Response {
         let failed = |error_code: ErrorCode| LagHistoryResponse {
             error_code,
             error_message: Some(Text::from_static(error_code.text())),
             ..Default::default()
         };
         match self.0 {
-            Some(Answer::LagHistory(Ok(page))) => told_history(*page, context).into(),
+            Some(Answer::LagHistory(Ok(page))) => told_history(*page, image, context).into(),
             Some(Answer::LagHistory(Err(error))) => failed(error).into(),
             Some(Answer::Refused(_)) | None => failed(ErrorCode::CoordinatorNotAvailable).into(),
             Some(other) => misfit(&other),
@@ -187,15 +188,16 @@ fn may_group(context: &Context, group: &str) -> bool {
     context.may(Operation::Describe, Resource::Group(group))
 }
 
-fn may_topic(context: &Context, topic: &str) -> bool {
-    context.may(Operation::Describe, Resource::Topic(topic))
+/// Lag and traffic tell of records: whoever may not read those does not learn them.
+fn may_topic(context: &Context, image: &Image, topic: &str) -> bool {
+    context.may(Operation::Describe, Resource::Topic(topic)) && context.may_read_named(image, topic)
 }
 
-fn told(page: LagPage, context: &Context) -> LagResponse {
+fn told(page: LagPage, image: &Image, context: &Context) -> LagResponse {
     let groups = page.groups.into_iter();
     let groups = groups.filter(|group| may_group(context, &group.group));
     let topics = page.topics.into_iter();
-    let topics = topics.filter(|topic| may_topic(context, &topic.topic));
+    let topics = topics.filter(|topic| may_topic(context, image, &topic.topic));
     let groups_gone = page.groups_gone.iter();
     let topics_gone = page.topics_gone.iter();
     LagResponse {
@@ -204,7 +206,9 @@ fn told(page: LagPage, context: &Context) -> LagResponse {
         generation: i64::try_from(page.generation).unwrap_or(i64::MAX),
         complete: page.complete,
         time_ms: page.time,
-        groups: groups.map(|group| told_group(group, context)).collect(),
+        groups: groups
+            .map(|group| told_group(group, image, context))
+            .collect(),
         topics: topics.map(told_topic).collect(),
         window_ms: i32::try_from(WINDOW_MS).unwrap_or(i32::MAX),
         removed_groups: groups_gone
@@ -212,7 +216,7 @@ fn told(page: LagPage, context: &Context) -> LagResponse {
             .map(text)
             .collect(),
         removed_topics: topics_gone
-            .filter(|topic| may_topic(context, topic))
+            .filter(|topic| may_topic(context, image, topic))
             .map(text)
             .collect(),
         next_cursor: page
@@ -222,7 +226,7 @@ fn told(page: LagPage, context: &Context) -> LagResponse {
     }
 }
 
-fn told_group(group: GroupView, context: &Context) -> LagGroup {
+fn told_group(group: GroupView, image: &Image, context: &Context) -> LagGroup {
     let member = |member: MemberReport| LagMember {
         member_id: text(&member.id),
         instance_id: member.instance_id.as_ref().map(text),
@@ -241,7 +245,7 @@ fn told_group(group: GroupView, context: &Context) -> LagGroup {
         lag_ms_at_least: group.lag.least_ms,
         members: group.members.into_iter().map(member).collect(),
         topics: topics
-            .filter(|topic| may_topic(context, &topic.topic))
+            .filter(|topic| may_topic(context, image, &topic.topic))
             .map(told_group_topic)
             .collect(),
     }
@@ -281,7 +285,7 @@ fn told_topic(topic: TopicView) -> LagTopic {
     }
 }
 
-fn told_history(page: HistoryPage, context: &Context) -> LagHistoryResponse {
+fn told_history(page: HistoryPage, image: &Image, context: &Context) -> LagHistoryResponse {
     let mut response = LagHistoryResponse {
         resolution_ms: i32::try_from(page.resolution_ms).unwrap_or(i32::MAX),
         next_cursor: page
@@ -298,7 +302,7 @@ fn told_history(page: HistoryPage, context: &Context) -> LagHistoryResponse {
         let topic = series
             .subject
             .topic()
-            .is_none_or(|topic| may_topic(context, topic));
+            .is_none_or(|topic| may_topic(context, image, topic));
         if group && topic {
             tell_series(series, &mut response);
         }

@@ -3,7 +3,7 @@
 
 use super::{Call, Context, Front, Plan, join::Kind, leaders::endpoint, topics::command_plan};
 use crate::{
-    authorizer::{Operation, Resource, authorized_operations},
+    authorizer::{Operation, Resource, authorized_operations, topic_operations},
     limits::AUTO_CREATE_TOPICS_MAX,
 };
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
@@ -215,7 +215,7 @@ fn describe(
             .map(|(index, partition)| describe_partition(image, context, version, index, partition))
             .collect(),
         topic_authorized_operations: if request.include_topic_authorized_operations {
-            authorized_operations(&context.principal, Resource::Topic(&topic.name))
+            topic_operations(&context.principal, topic)
         } else {
             i32::MIN
         },

@@ -16,20 +16,22 @@ mod lag;
 mod leaders;
 mod metadata;
 mod offsets;
+mod place;
 mod produce;
 mod split;
 mod topics;
 
 pub use fetch_session::FetchSessions;
 pub use follow::Follow;
-pub use join::{Finish, Join};
+pub use join::{Finish, Join, ViewRecords};
+pub use place::{Chosen, OTHER_PARTITIONER, Partitioner, Piece, Placement, Wanted};
 
 use crate::{
-    authorizer::{Operation, Resource, authorize},
+    authorizer::{Operation, Resource, authorize, may_read},
     request::Ask,
     validate::Inflate,
 };
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use fetch_session::FetchSession;
 use weir_meta::{
     Image, StaticDefaults, Topic, TopicConfig,
@@ -115,6 +117,17 @@ impl Context {
     pub(crate) fn may(&self, operation: Operation, resource: Resource<'_>) -> bool {
         authorize(&self.principal, operation, resource)
     }
+
+    /// Asks the authorizer whether that topic's records may be read, and what tells of them.
+    pub(crate) fn may_read(&self, topic: &Topic) -> bool {
+        may_read(&self.principal, topic)
+    }
+
+    /// The same of a topic by its name; one that is not there gives nothing away.
+    pub(crate) fn may_read_named(&self, image: &Image, topic: &str) -> bool {
+        let topic = image.topic_named(topic);
+        topic.is_none_or(|topic| self.may_read(topic))
+    }
 }
 
 /// One request with everything that comes from outside.
@@ -170,6 +183,8 @@ pub enum Plan {
         /// Why, in one sentence, for the log.
         reason: String,
     },
+    /// Ask the partitioners of topics, then go on with [`Placement::placed`].
+    Place(Box<Placement>),
     /// Ask the shards, absorb their answers, then finish.
     Parts {
         /// The questions; never none.

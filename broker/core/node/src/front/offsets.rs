@@ -2,7 +2,7 @@
 //! by partition and joined again.
 
 use super::{
-    Call, Front, Part, Plan, Volume,
+    Call, Context, Front, Part, Plan, Volume,
     join::{Join, Kind, misfit, pairs, refused_offset},
     split::{Place, Split},
 };
@@ -53,22 +53,42 @@ fn find(
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = call.image.topic_named(name);
+    // Offsets tell of records: whoever may not read those does not learn them.
+    let reads = matches!(operation, Operation::Read | Operation::Describe);
+    if reads && !call.context.may_read_named(call.image, name) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
     topic
         .filter(|topic| topic.partition(index).is_some())
         .map(|topic| PartitionKey {
-            topic: topic.id,
+            topic: topic.log(),
             index,
         })
         .ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
-/// As [`find`]; what a broker keeps for itself it drops itself, and only what it need not know.
+/// As [`find`]; a view has no log of which this could be said.
+fn find_log(
+    call: &Call<'_>,
+    operation: Operation,
+    name: &str,
+    index: PartitionIndex,
+) -> Result<PartitionKey, ErrorCode> {
+    let key = find(call, operation, name, index)?;
+    let topic = call.image.topic_named(name);
+    if topic.is_some_and(|topic| topic.view.is_some()) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    Ok(key)
+}
+
+/// As [`find_log`]; what a broker keeps for itself it drops itself, and only what it need not know.
 fn deletable(
     call: &Call<'_>,
     name: &str,
     index: PartitionIndex,
 ) -> Result<PartitionKey, ErrorCode> {
-    let key = find(call, Operation::Delete, name, index)?;
+    let key = find_log(call, Operation::Delete, name, index)?;
     if is_internal(name) {
         return Err(ErrorCode::InvalidTopicException);
     }
@@ -218,7 +238,7 @@ impl Front {
                     partition_index: *index,
                     ..Default::default()
                 };
-                match find(call, Operation::Read, &topic.name, *index) {
+                match find_log(call, Operation::Read, &topic.name, *index) {
                     Ok(key) => split.push(key, (at, place), key),
                     Err(error) => set_producers_error(&mut result, error),
                 }
@@ -477,12 +497,13 @@ impl LogDirsJoin {
         }
     }
 
-    pub(super) fn finish(self, image: &Image) -> Response {
+    pub(super) fn finish(self, image: &Image, context: &Context) -> Response {
         let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
         let mut last = None;
         // Keys are in order of topics, so each topic's partitions come together.
         for (key, size) in self.sizes {
-            let Some(topic) = image.topic(key.topic) else {
+            let topic = image.topic(key.topic);
+            let Some(topic) = topic.filter(|topic| context.may_read(topic)) else {
                 continue;
             };
             if last != Some(key.topic) {

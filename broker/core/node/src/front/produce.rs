@@ -3,12 +3,13 @@
 use super::{
     Call, Front, Part, Plan,
     join::{Join, Kind},
+    place::{ANY, Partitioner, Producing, wanted},
     split::Split,
 };
 use crate::{
     authorizer::{Operation, Resource},
-    request::{Acks, Ask, META_SHARD, PartitionKey, ProduceAsk, ProducePart},
-    validate::{Invalid, validate_batch},
+    request::{Acks, Ask, META_SHARD, PartitionKey, ProducePart},
+    validate::{Invalid, Validated, validate_batch},
 };
 use alloc::{
     format,
@@ -29,75 +30,57 @@ use weir_wire::{
     },
 };
 
+/// What is done with a batch that may be written.
+enum Checked {
+    /// It goes to its partition.
+    Part(ProducePart),
+    /// Its topic's partitioner is asked first.
+    Wanted(Partitioner, Arc<Topic>, Validated),
+}
+
 impl Front {
     pub(super) fn produce(&mut self, call: &mut Call<'_>, request: ProduceRequest) -> Plan {
         let whole = whole_request_error(&request, call.version);
-        let acks = Acks::from_wire(request.acks).unwrap_or(Acks::Leader);
-        let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-        let mut split = Split::new(self.config.shards);
-        let mut responses = Vec::with_capacity(request.topic_data.len());
-        let mut ids = Vec::with_capacity(request.topic_data.len());
-        let mut failure = None;
+        let mut producing = Producing {
+            acks: Acks::from_wire(request.acks).unwrap_or(Acks::Leader),
+            timeout_ms: u64::try_from(request.timeout_ms).unwrap_or(0),
+            silent: request.acks == 0,
+            split: Split::new(self.config.shards),
+            response: ProduceResponse::default(),
+            ids: Vec::with_capacity(request.topic_data.len()),
+            failure: None,
+        };
+        let mut asked = Vec::new();
         for (at, data) in request.topic_data.into_iter().enumerate() {
             let topic = match &whole {
                 Some(invalid) => Err(invalid.clone()),
                 None => writable(call, &data),
             };
-            ids.push(topic.as_ref().map_or(TopicId::ZERO, |topic| topic.id));
-            let mut partitions = Vec::with_capacity(data.partition_data.len());
-            for (place, part) in data.partition_data.into_iter().enumerate() {
-                let mut response = PartitionProduceResponse {
-                    index: part.index,
-                    base_offset: Offset(-1),
-                    ..Default::default()
-                };
-                match self.check(call, &topic, part) {
-                    Ok(part) => split.push(part.key, (at, place), part),
-                    Err(invalid) => {
-                        failure.get_or_insert_with(|| invalid.message.clone());
-                        set_invalid(&mut response, invalid);
-                    }
-                }
-                partitions.push(response);
-            }
-            responses.push(TopicProduceResponse {
+            let id = topic.as_ref().map_or(TopicId::ZERO, |topic| topic.id);
+            producing.ids.push(id);
+            let response = |part: &PartitionProduceData| PartitionProduceResponse {
+                index: part.index,
+                base_offset: Offset(-1),
+                ..Default::default()
+            };
+            producing.response.responses.push(TopicProduceResponse {
                 name: data.name,
                 topic_id: data.topic_id,
-                partition_responses: partitions,
+                partition_responses: data.partition_data.iter().map(response).collect(),
             });
+            for (place, part) in data.partition_data.into_iter().enumerate() {
+                let place = (at, place);
+                let index = part.index;
+                match self.check(call, &topic, part) {
+                    Ok(Checked::Part(part)) => producing.split.push(part.key, place, part),
+                    Ok(Checked::Wanted(partitioner, topic, validated)) => {
+                        asked.push(wanted(&topic, partitioner, index, validated, place));
+                    }
+                    Err(invalid) => producing.refuse(place, invalid),
+                }
+            }
         }
-        let silent = request.acks == 0;
-        if let (true, Some(reason)) = (silent, failure) {
-            let reason = format!("a batch sent with acks=0 was refused: {reason}");
-            return Plan::Close { reason };
-        }
-        let response = ProduceResponse {
-            responses,
-            ..Default::default()
-        };
-        if split.is_empty() {
-            return if silent {
-                Plan::Silent
-            } else {
-                Plan::answer(response)
-            };
-        }
-        let (parts, places) = split.into_parts(call.image.applied(), |partitions| {
-            Ask::Produce(ProduceAsk {
-                acks,
-                timeout_ms,
-                partitions,
-            })
-        });
-        let kind = Kind::Produce {
-            response,
-            ids,
-            silent,
-        };
-        Plan::Parts {
-            parts,
-            join: Join::new(kind, places, call),
-        }
+        producing.plan_with(call, asked)
     }
 
     /// The validated batch for one partition.
@@ -106,10 +89,13 @@ impl Front {
         call: &mut Call<'_>,
         topic: &Result<Arc<Topic>, Invalid>,
         part: PartitionProduceData,
-    ) -> Result<ProducePart, Invalid> {
+    ) -> Result<Checked, Invalid> {
         let topic = topic.as_ref().map_err(Clone::clone)?;
         let index: PartitionIndex = part.index;
-        if topic.partition(index).is_none() {
+        let config = self.configs.get(call.image, &self.config.statics, topic);
+        let partitioner = Self::partitioner(call, topic, &config, &part)?;
+        let is_there = topic.partition(index).is_some();
+        if !(is_there || (index == ANY && partitioner.is_some())) {
             return Err(invalid(
                 ErrorCode::UnknownTopicOrPartition,
                 format!("topic '{}' has no partition {index}", topic.name),
@@ -119,11 +105,13 @@ impl Front {
             let text = "there is no record batch for the partition".to_string();
             return Err(invalid(ErrorCode::InvalidRecord, text));
         };
-        let config = self.configs.get(call.image, &self.config.statics, topic);
         let bytes = records.to_bytes();
         let wall = call.now.wall;
         let validated = validate_batch(&bytes, &config, call.version, wall, call.inflate)?;
-        Ok(ProducePart {
+        if let Some(partitioner) = partitioner {
+            return Ok(Checked::Wanted(partitioner, topic.clone(), validated));
+        }
+        Ok(Checked::Part(ProducePart {
             key: PartitionKey {
                 topic: topic.id,
                 index,
@@ -131,7 +119,7 @@ impl Front {
             batch: validated.batch,
             header: validated.header,
             sequences: Sequences::Contiguous,
-        })
+        }))
     }
 }
 
@@ -201,6 +189,10 @@ fn writable(call: &Call<'_>, data: &TopicProduceData) -> Result<Arc<Topic>, Inva
         let text = format!("'{who}' may not do this");
         return Err(invalid(ErrorCode::TopicAuthorizationFailed, text));
     }
+    if topic.is_some_and(|topic| topic.view.is_some()) {
+        let text = format!("'{name}' is a view and takes no records");
+        return Err(invalid(ErrorCode::InvalidTopicException, text));
+    }
     topic.cloned().ok_or_else(|| {
         if by_id {
             let text = format!("there is no topic of id {}", data.topic_id);
@@ -212,7 +204,7 @@ fn writable(call: &Call<'_>, data: &TopicProduceData) -> Result<Arc<Topic>, Inva
     })
 }
 
-const fn invalid(error: ErrorCode, message: String) -> Invalid {
+pub(super) const fn invalid(error: ErrorCode, message: String) -> Invalid {
     Invalid {
         error,
         message,
@@ -220,7 +212,7 @@ const fn invalid(error: ErrorCode, message: String) -> Invalid {
     }
 }
 
-fn set_invalid(response: &mut PartitionProduceResponse, invalid: Invalid) {
+pub(super) fn set_invalid(response: &mut PartitionProduceResponse, invalid: Invalid) {
     response.error_code = invalid.error;
     let message = Text::from(invalid.message);
     if let Some(record) = invalid.record {

@@ -105,6 +105,7 @@ impl Node {
     ) {
         self.stop_coordinating(now, key, effects);
         self.note_gone(now, key);
+        self.give_up_ingest(key, error, effects);
         self.gate.lost(key, None, error, effects);
         self.wake_fetches(now, key, effects);
         self.release_opened(now, key, effects);
@@ -117,6 +118,10 @@ impl Node {
         opening: &mut Vec<PartitionKey>,
         effects: &mut Vec<Effect>,
     ) {
+        if topic.view.is_some() {
+            // It has no log.
+            return;
+        }
         let config = TopicConfig::resolve(&self.config.statics, &self.image, topic);
         for key in keys(topic) {
             let hosted = topic
@@ -168,6 +173,7 @@ impl Node {
                 let error = ErrorCode::NotLeaderOrFollower;
                 self.stop_coordinating(now, key, effects);
                 self.note_gone(now, key);
+                self.give_up_ingest(key, error, effects);
                 self.gate.lost(key, None, error, effects);
                 self.wake_fetches(now, key, effects);
             }

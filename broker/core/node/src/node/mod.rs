@@ -9,6 +9,7 @@ mod coordinator;
 mod fetch;
 mod held;
 mod hosting;
+mod ingest;
 mod kept;
 mod lag;
 mod log_events;
@@ -42,6 +43,7 @@ pub struct Node {
     /// Deleted while the log was still opening them.
     doomed: BTreeSet<PartitionKey>,
     gate: Gate,
+    ingest: ingest::Ingest,
     held: held::Held,
     fetches: BTreeMap<RequestId, fetch::WaitingFetch>,
     /// Fetches that wait for new records, by partition.
@@ -96,6 +98,8 @@ pub struct Stats {
     pub fetches: usize,
     /// Answers that wait for the disk or for agreement.
     pub answers_waiting: usize,
+    /// Batches that go through plugins, or wait for their turn to.
+    pub ingesting: usize,
     /// Questions held back until partitions are open.
     pub held: usize,
     /// Idempotent producers that are remembered.
@@ -115,6 +119,7 @@ impl Node {
             by_store: BTreeMap::new(),
             doomed: BTreeSet::new(),
             gate: Gate::new(config.mutants.answer_early),
+            ingest: ingest::Ingest::default(),
             held: held::Held::default(),
             fetches: BTreeMap::new(),
             parked: BTreeSet::new(),
@@ -139,8 +144,8 @@ impl Node {
             Event::Refused { proposal } => self.proposal_refused(now, proposal, effects),
             Event::Told { message } => self.told(now, message, effects),
             Event::Untold { message } => self.untold(now, message),
-            Event::Transformed { ticket, .. } => {
-                panic!("I-NODE-18: nobody asked for {ticket:?}")
+            Event::Transformed { ticket, result } => {
+                self.transformed(now, ticket, result, effects);
             }
             Event::Wake => {}
         }
@@ -169,6 +174,7 @@ impl Node {
         let mut stats = Stats {
             fetches: self.fetches.len(),
             answers_waiting: self.gate.len(),
+            ingesting: self.ingest.len(),
             held: self.held.len(),
             ..Stats::default()
         };
@@ -221,6 +227,7 @@ impl Node {
             fetch.check_parked(*key, self);
         }
         self.held.check();
+        self.check_ingest();
         self.coordinators.check(&self.image);
         self.check_lag();
     }

@@ -3,6 +3,7 @@
 
 use super::Node;
 use crate::{
+    config::Mutants,
     event::{Effect, RequestId},
     gate::When,
     limits::TIMEOUT_MS_MAX,
@@ -23,41 +24,48 @@ impl Node {
     ) {
         let mut results = Vec::with_capacity(ask.partitions.len());
         let mut conditions = Vec::with_capacity(ask.partitions.len());
+        let mut through_plugins = Vec::new();
         for (place, part) in ask.partitions.into_iter().enumerate() {
             let key = part.key;
-            let (result, end) = self.append(now, ask.acks, part, effects);
-            if let Some(end) = end {
-                let when = match ask.acks {
-                    // Nobody is told of acks=0, but the session's place is taken until the batch
-                    // is on the disk: that is what slows a sender who outruns it.
-                    Acks::None | Acks::Leader => When::Flushed(key, end),
-                    Acks::All => When::Replicated(key, end),
-                };
-                conditions.push((when, place));
+            if self.ingests(key) {
+                match self.await_turn(ask.acks, part) {
+                    Ok(ticket) => {
+                        conditions.push((When::Judged(ticket), place));
+                        results.push(self.refused(key, ErrorCode::None, None));
+                        through_plugins.push(key);
+                    }
+                    Err(refused) => results.push(refused),
+                }
+                continue;
             }
+            let (result, end) = self.append(now, ask.acks, part, effects);
+            conditions.extend(end.map(|end| (when(ask.acks, key, end), place)));
             results.push(result);
         }
         let deadline = now.tick + ask.timeout_ms.min(TIMEOUT_MS_MAX);
         let answer = Answer::Produce(results);
         self.answer(id, answer, conditions, Some(deadline), effects);
+        for key in through_plugins {
+            self.next_ingest(now, key, effects);
+        }
     }
 
     /// Appends one batch; returns what will be answered, and behind which offset it ends.
-    fn append(
+    pub(super) fn append(
         &mut self,
         now: Now,
         acks: Acks,
         part: ProducePart,
         effects: &mut Vec<Effect>,
     ) -> (ProduceResult, Option<Offset>) {
-        let forget_sequences = self.config.mutants.forget_sequences;
+        let mutants = self.config.mutants;
         if let Err(error) = self.open(part.key) {
             return (self.refused(part.key, error, None), None);
         }
         let open = self.open_mut(part.key).expect("it was open above");
         let rules = AppendRules {
             sequences: part.sequences,
-            ..rules(&open.config, acks, forget_sequences)
+            ..rules(&open.config, acks, &mutants)
         };
         match open.replica.append(now, part.batch, &part.header, &rules) {
             Ok(appended) => {
@@ -71,8 +79,7 @@ impl Node {
                 };
                 if let Outcome::New { batch, meta } = appended.outcome {
                     let traffic = &mut open.tally.traffic;
-                    traffic.records_in +=
-                        (meta.next_offset().0 - meta.base_offset.0).cast_unsigned();
+                    traffic.records_in += u64::try_from(part.header.record_count).unwrap_or(0);
                     traffic.bytes_in += u64::from(meta.size_bytes);
                     effects.push(Effect::Log(LogCommand::Append {
                         partition: open.store,
@@ -89,7 +96,12 @@ impl Node {
         }
     }
 
-    fn refused(&self, key: PartitionKey, error: ErrorCode, text: Option<String>) -> ProduceResult {
+    pub(super) fn refused(
+        &self,
+        key: PartitionKey,
+        error: ErrorCode,
+        text: Option<String>,
+    ) -> ProduceResult {
         let open = self.open(key).ok();
         ProduceResult {
             error,
@@ -102,8 +114,18 @@ impl Node {
     }
 }
 
+/// When a batch that ends there may be acknowledged.
+pub(super) const fn when(acks: Acks, key: PartitionKey, end: Offset) -> When {
+    match acks {
+        // Nobody is told of acks=0, but the session's place is taken until the batch is on the
+        // disk: that is what slows a sender who outruns it.
+        Acks::None | Acks::Leader => When::Flushed(key, end),
+        Acks::All => When::Replicated(key, end),
+    }
+}
+
 /// What a topic's settings say about an append.
-fn rules(config: &TopicConfig, acks: Acks, forget_sequences: bool) -> AppendRules {
+pub(super) fn rules(config: &TopicConfig, acks: Acks, mutants: &Mutants) -> AppendRules {
     AppendRules {
         log_append_time: config.log_append_time,
         min_insync_replicas: match acks {
@@ -111,6 +133,6 @@ fn rules(config: &TopicConfig, acks: Acks, forget_sequences: bool) -> AppendRule
             Acks::None | Acks::Leader => 1,
         },
         sequences: Sequences::Contiguous,
-        forget_sequences,
+        forget_sequences: mutants.forget_sequences,
     }
 }

@@ -16,13 +16,13 @@ use weir_meta::{
 };
 use weir_node::{
     Answer, Effect, Event, Node, NodeConfig, Notice, RequestId,
-    front::{Call, Context, Finish, Front, FrontConfig, Join, Plan, Volume},
+    front::{Call, Chosen, Context, Finish, Front, FrontConfig, Join, Piece, Plan, Volume, Wanted},
     validate::Inflate,
 };
 use weir_types::{
     Batch, BrokerId, Now, Offset, PartitionIndex, Principal, Role, ShardId, StorePartition, Tick,
     TimestampMs, TopicId,
-    batch::Compression,
+    batch::{Compression, records},
     log::{LogCommand, LogEvent, LogState, ReadError, StoredBatch},
 };
 use weir_wire::{
@@ -74,6 +74,8 @@ pub(crate) struct Broker {
     random: u128,
     tick: u64,
     lag_topic: Option<TopicId>,
+    /// What the plugins of views were given: the view, the partition, and how many bytes.
+    pub(crate) viewed: Vec<(TopicId, i32, usize)>,
 }
 
 /// A request on its way.
@@ -83,6 +85,48 @@ pub(crate) enum Sent {
         join: Join,
         waiting: VecDeque<(usize, RequestId, ShardId)>,
     },
+}
+
+/// The partitioner of every topic: a record belongs to the partition that its key's first byte
+/// says, and the rest of it by the count of partitions.
+fn partition(wanted: &Wanted) -> Chosen {
+    let header = &wanted.header;
+    let mut pieces: BTreeMap<i32, (Vec<u32>, BatchBuilder)> = BTreeMap::new();
+    let all = records(wanted.batch.body(), header.record_count);
+    for (row, record) in (0..).zip(all) {
+        let record = record.unwrap();
+        let first = record.key.map_or(0, |key| i32::from(key[0] - b'0'));
+        let to = first % i32::try_from(wanted.partitions).unwrap();
+        if let Some(index) = wanted.chosen.filter(|index| index.0 != to) {
+            assert!(index.0 >= 0);
+            return Chosen::Elsewhere {
+                record: row as usize,
+                partition: PartitionIndex(to),
+            };
+        }
+        let new = || (Vec::new(), BatchBuilder::new(TimestampMs(WALL)));
+        let (rows, builder) = pieces.entry(to).or_insert_with(new);
+        rows.push(row);
+        builder.push(TimestampMs(WALL), record.key, record.value, &[]);
+    }
+    if wanted.chosen.is_some() {
+        return Chosen::There;
+    }
+    let piece = |(index, (rows, builder)): (i32, (Vec<u32>, BatchBuilder))| {
+        let stamp = Stamp {
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: wanted.base_sequence(&rows),
+            ..Stamp::default()
+        };
+        let batch = Batch::parse(&builder.finish(stamp)).unwrap();
+        Piece {
+            partition: PartitionIndex(index),
+            header: batch.header(),
+            batch,
+        }
+    };
+    Chosen::Pieces(pieces.into_iter().map(piece).collect())
 }
 
 pub(crate) fn admin() -> Principal {
@@ -153,6 +197,7 @@ impl Broker {
             random: 0,
             tick: 0,
             lag_topic,
+            viewed: Vec::new(),
         };
         let listener = |name: &str, port| Listener {
             name: name.into(),
@@ -221,7 +266,14 @@ impl Broker {
                 })
             },
         };
-        let (parts, join) = match self.front.accept(&mut call, request.into()) {
+        let mut plan = self.front.accept(&mut call, request.into());
+        if let Plan::Place(placement) = plan {
+            let said = placement.wanted().iter().map(|w| Ok(partition(w)));
+            let said = said.collect();
+            plan = placement.placed(said);
+        }
+        let (parts, join) = match plan {
+            Plan::Place(_) => panic!("partitioners are asked once"),
             Plan::Answer(response) => return Sent::Answered(Ok(response)),
             Plan::Silent => return Sent::Answered(Err("silent".to_string())),
             Plan::Close { reason } => return Sent::Answered(Err(reason)),
@@ -274,6 +326,21 @@ impl Broker {
         }
         match join.finish(&self.image, &mut NoCodec) {
             Finish::Answer(response) => Ok(response),
+            Finish::Views {
+                mut response,
+                views,
+            } => {
+                // The plugin of every view: what it leaves of the records is their size.
+                for records in views {
+                    let topic = &mut response.responses[records.topic];
+                    let data = &mut topic.partitions[records.partition];
+                    let bytes = data.records.as_ref().map_or(0, Records::size_bytes);
+                    self.viewed
+                        .push((records.view, data.partition_index.0, bytes));
+                    data.records = Some(Records::EMPTY);
+                }
+                Ok(response.into())
+            }
             Finish::Silent => Err("silent".to_string()),
             Finish::Close { reason } => Err(reason),
         }
@@ -384,7 +451,7 @@ impl Broker {
         Records::Slice(builder.finish(Stamp::default()))
     }
 
-    fn agree(&mut self, command: &Command) {
+    pub(crate) fn agree(&mut self, command: &Command) {
         let decision = decide(&self.image, self.time(), command).unwrap();
         self.apply(&decision.records, None);
     }

@@ -114,12 +114,58 @@ impl World {
                 self.now.tick = Tick(tick);
                 self.step(Event::Wake);
             }
+            "transformed" => self.transformed(&words),
+            "attach" | "detach" => self.attach(&words),
             "hurry" => {
                 let id = RequestId(words[1].parse().unwrap());
                 self.step(Event::Hurry { id });
             }
             _ => self.question(&words),
         }
+    }
+
+    /// `attach TOPIC`, `detach TOPIC`: its batches go through a plugin, or no longer.
+    fn attach(&mut self, words: &[&str]) {
+        let value = (words[0] == "attach").then(|| "mask".to_string());
+        let record = weir_meta::MetaRecord::TopicConfig {
+            topic: self.topics[words[1]],
+            name: "weir.ingest".into(),
+            value,
+        };
+        self.image
+            .apply_entry(self.image.applied() + 1, std::slice::from_ref(&record));
+        self.publish(None);
+    }
+
+    /// `transformed TICKET`, with `size=BYTES`, `empty` or `refused`.
+    fn transformed(&mut self, words: &[&str]) {
+        let ticket = words[1].parse().unwrap();
+        let batch = self.transforming.remove(&ticket).unwrap();
+        let mut header = batch.header();
+        let mut body = batch.body().to_vec();
+        let result = match words.get(2) {
+            Some(&"refused") => Err(weir_node::TransformRefusal {
+                error: weir_types::ErrorCode::InvalidRecord,
+                message: "it tastes of soap".to_string(),
+            }),
+            what => {
+                if what == Some(&"empty") {
+                    header.record_count = 0;
+                    body.clear();
+                }
+                if let Some(size) = what.and_then(|what| what.strip_prefix("size=")) {
+                    body.resize(size.parse::<usize>().unwrap() - HEADER_BYTES, 0);
+                }
+                let mut bytes = vec![0; HEADER_BYTES];
+                bytes.extend(body);
+                weir_types::batch::write_header(&mut bytes, &header);
+                let batch = Batch::parse(&bytes.into()).unwrap();
+                let header = batch.header();
+                Ok((batch, header))
+            }
+        };
+        let ticket = weir_node::TransformId(ticket);
+        self.step(Event::Transformed { ticket, result });
     }
 
     /// Lines that ask something.

@@ -221,7 +221,8 @@ fn readable(call: &Call<'_>, name: &Text, id: TopicId) -> Result<Known, ErrorCod
     };
     // Who may not read a topic is not told whether it is there.
     let named = topic.map_or(name.as_str(), |topic| &topic.name);
-    if !call.context.may(Operation::Read, Resource::Topic(named)) {
+    let may = call.context.may(Operation::Read, Resource::Topic(named));
+    if !may || topic.is_some_and(|topic| !call.context.may_read(topic)) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -421,7 +422,8 @@ fn all_topics(told: Vec<Told>, image: &Image, context: &Context) -> Vec<OffsetFe
         let id = image.topic_named(&topic).map_or(TopicId::ZERO, |t| t.id);
         let of = value.as_ref().map_or(TopicId::ZERO, |value| value.topic_id);
         let other = id != TopicId::ZERO && of != TopicId::ZERO && of != id;
-        if other || !context.may(Operation::Read, Resource::Topic(&topic)) {
+        let may = context.may(Operation::Read, Resource::Topic(&topic));
+        if other || !may || !context.may_read_named(image, &topic) {
             continue;
         }
         let row = topics.entry(topic.clone()).or_default();

@@ -135,6 +135,7 @@ impl Node {
         {
             self.lag.make_at = Some(now.tick + LAG_MAKE_MS);
         }
+        self.note_views(now, old);
         self.keeper_image(now, old, effects);
     }
 

@@ -10,6 +10,7 @@ use crate::{
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use weir_group::{Coordinator, GroupRecord, Name, Request};
 use weir_lag::{GroupMeta, GroupReport, MemberReport, PartitionReport, Report, Sender, Traffic};
+use weir_meta::Image;
 use weir_types::{Now, Offset, PartitionIndex};
 
 impl Node {
@@ -155,8 +156,7 @@ impl Node {
         self.lag.groups.clear();
         let keys: Vec<PartitionKey> = self.partitions.keys().copied().collect();
         for key in keys {
-            let told = self.take_partition(now, key);
-            report.partitions.extend(told);
+            self.tell_partition(now, key, report);
         }
         for (_, coordinator) in self.coordinating() {
             for group in coordinator.groups().iter().map(|(group, _)| group) {
@@ -167,12 +167,13 @@ impl Node {
 
     fn fill_changes(&mut self, now: Now, report: &mut Report) {
         for key in core::mem::take(&mut self.lag.partitions) {
-            let told = self.take_partition(now, key);
-            report.partitions.extend(told);
+            self.tell_partition(now, key, report);
         }
-        let gone = core::mem::take(&mut self.lag.partitions_gone);
-        let gone = gone.into_iter().map(|key| (key.topic, key.index));
-        report.partitions_gone.extend(gone);
+        for key in core::mem::take(&mut self.lag.partitions_gone) {
+            let views = self.image.views_of(key.topic).map(|view| view.id);
+            let gone = views.chain([key.topic]).map(|topic| (topic, key.index));
+            report.partitions_gone.extend(gone);
+        }
         for (group, note) in core::mem::take(&mut self.lag.groups) {
             let Some(coordinator) = self.coordinator(note.key) else {
                 // It is being read again, and told then.
@@ -188,6 +189,38 @@ impl Node {
                     }
                 }
                 None => report.groups_gone.push(group),
+            }
+        }
+    }
+
+    /// Tells of a partition that is led, and of the views' that read it: they have its ends, and no
+    /// traffic of their own.
+    fn tell_partition(&mut self, now: Now, key: PartitionKey, report: &mut Report) {
+        let Some(told) = self.take_partition(now, key) else {
+            return;
+        };
+        report.partitions.push(told);
+        let views = self.image.views_of(key.topic);
+        report.partitions.extend(views.map(|view| PartitionReport {
+            topic: view.id,
+            traffic: Traffic::default(),
+            ..told
+        }));
+    }
+
+    /// The partitions that new views read are told of once more, with the views'.
+    pub(super) fn note_views(&mut self, now: Now, old: &Image) {
+        let image = self.image.clone();
+        for (before, after) in image.topics_since(old) {
+            let (None, Some(view)) = (before, after) else {
+                continue;
+            };
+            if view.view.is_none() {
+                continue;
+            }
+            for index in (0..).map(PartitionIndex).take(view.partitions.len()) {
+                let topic = view.log();
+                self.note_partition(now, PartitionKey { topic, index }, Traffic::default());
             }
         }
     }
