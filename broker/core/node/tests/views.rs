@@ -101,7 +101,6 @@ fn fetch(topics: &[(&str, TopicId)], session: (i32, i32)) -> FetchRequest {
         topic: text(name),
         topic_id: *id,
         partitions: vec![partition.clone()],
-        ..Default::default()
     });
     FetchRequest {
         max_wait_ms: 100,
@@ -220,36 +219,8 @@ fn views_are_topics_that_take_nothing() {
         masked #77 3
         orders #1 3"#]],
     );
-    let ends = ListOffsetsRequest {
-        topics: vec![ListOffsetsTopic {
-            name: text("masked"),
-            partitions: vec![ListOffsetsPartition {
-                partition_index: PartitionIndex(1),
-                timestamp: TimestampMs(-1),
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
-    let Response::ListOffsets(ends) = broker.ask(7, ends) else {
-        panic!("not an answer to ListOffsets");
-    };
-    assert_eq!(ends.topics[0].partitions[0].offset, Offset(2));
-    let epochs = OffsetForLeaderEpochRequest {
-        topics: vec![OffsetForLeaderTopic {
-            topic: text("masked"),
-            partitions: vec![OffsetForLeaderPartition {
-                partition: PartitionIndex(1),
-                leader_epoch: LeaderEpoch(0),
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
-    let Response::OffsetForLeaderEpoch(epochs) = broker.ask(4, epochs) else {
-        panic!("not an answer to OffsetForLeaderEpoch");
-    };
-    assert_eq!(epochs.topics[0].partitions[0].end_offset, Offset(2));
+    assert_eq!(latest(&mut broker), Offset(2));
+    assert_eq!(epoch_end(&mut broker), Offset(2));
     let dirs = DescribeLogDirsRequest { topics: None };
     let Response::DescribeLogDirs(dirs) = broker.ask(4, dirs) else {
         panic!("not an answer to DescribeLogDirs");
@@ -274,6 +245,42 @@ fn views_are_topics_that_take_nothing() {
     assert_eq!(error, ErrorCode::InvalidTopicException);
     let described = describe_configs(&mut broker, "masked");
     assert_eq!(described, ["weir.readers"]);
+}
+
+fn latest(broker: &mut Broker) -> Offset {
+    let ends = ListOffsetsRequest {
+        topics: vec![ListOffsetsTopic {
+            name: text("masked"),
+            partitions: vec![ListOffsetsPartition {
+                partition_index: PartitionIndex(1),
+                timestamp: TimestampMs(-1),
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    };
+    let Response::ListOffsets(ends) = broker.ask(7, ends) else {
+        panic!("not an answer to ListOffsets");
+    };
+    ends.topics[0].partitions[0].offset
+}
+
+fn epoch_end(broker: &mut Broker) -> Offset {
+    let epochs = OffsetForLeaderEpochRequest {
+        topics: vec![OffsetForLeaderTopic {
+            topic: text("masked"),
+            partitions: vec![OffsetForLeaderPartition {
+                partition: PartitionIndex(1),
+                leader_epoch: LeaderEpoch(0),
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    };
+    let Response::OffsetForLeaderEpoch(epochs) = broker.ask(4, epochs) else {
+        panic!("not an answer to OffsetForLeaderEpoch");
+    };
+    epochs.topics[0].partitions[0].end_offset
 }
 
 fn describe_configs(broker: &mut Broker, topic: &str) -> Vec<String> {

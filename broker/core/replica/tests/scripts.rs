@@ -107,30 +107,6 @@ impl World {
         };
         let epoch = |text: &str| LeaderEpoch(text.parse().unwrap());
         match words[0] {
-            "now" => {
-                self.wall = number(1);
-                String::new()
-            }
-            "ascending" => {
-                self.rules.sequences = Sequences::Ascending;
-                String::new()
-            }
-            "cut" => {
-                let state = self.left(Offset(number(1)));
-                self.replica.reset(state);
-                String::new()
-            }
-            "restart" => {
-                let state = self.left(self.replica.log_end());
-                let epoch = LeaderEpoch(self.replica.epoch().0 + 1);
-                self.replica = Replica::open(state);
-                self.replica.lead(epoch, 1);
-                String::new()
-            }
-            "log-append-time" => {
-                self.rules.log_append_time = true;
-                String::new()
-            }
             "lead" => {
                 let insync = usize::try_from(number(2)).unwrap_or(1);
                 format!("{}", self.replica.lead(epoch(words[1]), insync))
@@ -181,8 +157,36 @@ impl World {
                 self.replica.epochs(),
                 self.replica.max_timestamp(),
             ),
+            _ => self.change(&words),
+        }
+    }
+
+    /// Lines that change what is around the replica.
+    fn change(&mut self, words: &[&str]) -> String {
+        let number = |at: usize| words[at].parse::<i64>().unwrap();
+        match words[0] {
+            "now" => {
+                self.wall = number(1);
+            }
+            "ascending" => {
+                self.rules.sequences = Sequences::Ascending;
+            }
+            "cut" => {
+                let state = self.left(Offset(number(1)));
+                self.replica.reset(state);
+            }
+            "restart" => {
+                let state = self.left(self.replica.log_end());
+                let epoch = LeaderEpoch(self.replica.epoch().0 + 1);
+                self.replica = Replica::open(state);
+                self.replica.lead(epoch, 1);
+            }
+            "log-append-time" => {
+                self.rules.log_append_time = true;
+            }
             other => panic!("no such line: {other}"),
         }
+        String::new()
     }
 
     fn append(&mut self, records: i32, words: &[&str]) -> String {
