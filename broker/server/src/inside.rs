@@ -127,6 +127,7 @@ impl Inside {
             }
             Plan::Silent => return Err(failed(Close::new("it wants no answer"))),
             Plan::Close { reason } => return Err(failed(Close::new(reason))),
+            Plan::Place(_) => return Err(failed(Close::new("a partitioner was not asked"))),
         };
         let (_, response) = asked.response().await.map_err(failed)?;
         response.ok_or_else(|| failed(Close::new("it wants no answer")))
