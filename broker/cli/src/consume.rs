@@ -3,18 +3,19 @@
 //! It decides where to begin and where to end; records are printed as they are and never changed.
 
 mod member;
+mod printer;
 
 use crate::connect::ConnectArgs;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::format::Format;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Out};
 use crate::range::{Place, Range};
 use crate::row::Row;
 use crate::topic::offsets::{self, Ends};
-use crate::{names, record_json, waiting};
+use crate::{names, waiting};
 use clap::{ArgGroup, Args};
 use futures_util::FutureExt;
+use printer::Printer;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_client::{Client, Consumer, FetchedBatch, Offset, RecordHeader, SeekTo, TopicPartition};
@@ -29,6 +30,7 @@ Examples:
   weir consume orders --offset 1000..2000 --partition 0
   weir consume orders --offset @2026-01-31T08:00:00Z --max 10 --format '%T %p:%o %k=%v'
   weir consume orders --from-beginning --exit-at-end --json > orders.jsonl
+  weir consume orders --from-beginning --exit-at-end --filter 'value.total > 100'
   weir consume orders --group billing --from-beginning --exit-at-end
   weir consume --pattern 'ord.*' --group audit --from-beginning --max 10
 
@@ -37,6 +39,10 @@ them. What was printed is committed every 5 s, before partitions are given up an
 comes next goes on there. --from-beginning counts where the group has committed nothing yet, and
 --exit-at-end ends where the member's partitions ended when it got them, or at once where others
 have all of them.
+
+A filter asks of key, value, headers.NAME, timestamp, offset, partition and topic, and of the
+fields of keys and values that are JSON (value.customer.id, value.items[*].sku), with == != < <= >
+>= contains starts-with ends-with exists(..), and, or, not and parentheses.
 
 Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %K its length, %v or %s
 value, %S its length (-1 for null), %h headers, %% a per cent sign; \\n \\r \\t \\0 \\xHH. A newline
@@ -75,6 +81,15 @@ pub(crate) struct ConsumeArgs {
     /// Print each record as a line of JSON, which `weir produce --json` reads
     #[arg(long)]
     json: bool,
+    /// Only records for which this is true, such as 'value.age >= 18 and headers.region == "eu"'
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// Show values as this plugin of world decoder reads them; it runs here. Filters see that too
+    #[arg(long, value_name = "NAME[@VERSION][(..)]")]
+    decode: Option<String>,
+    /// The same for keys
+    #[arg(long, value_name = "NAME[@VERSION][(..)]")]
+    decode_key: Option<String>,
     /// End where the topic ended when the command began
     #[arg(long, short)]
     exit_at_end: bool,
@@ -101,18 +116,9 @@ impl ConsumeArgs {
     }
 }
 
-enum Printer {
-    Format(Format),
-    Json,
-}
-
 /// Runs the command.
 pub(crate) async fn run(args: ConsumeArgs, verbose: u8, interrupt: Interrupt) -> Outcome {
-    let printer = match (&args.format, args.json) {
-        (_, true) => Printer::Json,
-        (Some(format), false) => Printer::Format(Format::parse(format)?),
-        (None, false) => Printer::Format(Format::values()),
-    };
+    let mut printer = Printer::new(&args)?;
     if args.max == Some(0) {
         return Ok(());
     }
@@ -124,6 +130,7 @@ pub(crate) async fn run(args: ConsumeArgs, verbose: u8, interrupt: Interrupt) ->
             .advise("add --group GROUP, or name one topic"));
     };
     let client = args.connect(&interrupt).await?;
+    interrupt.or(printer.prepare(&client)).await?;
     let looking_up = waiting::saying("the topic's offsets", plan(&client, topic, &args));
     let plan = interrupt.or(looking_up).await?;
     let bounded = plan.iter().all(|part| part.to.is_some()) || args.max.is_some();
@@ -278,20 +285,21 @@ impl Reading<'_> {
     fn print(&mut self, batch: &FetchedBatch) -> Outcome {
         let end = self.ends.get(batch.partition()).copied().flatten();
         let end = end.unwrap_or(i64::MAX);
+        let texts = self.printer.read(batch)?;
         let mut headers: Vec<RecordHeader<'_>> = Vec::new();
-        for record in batch.raw_records() {
+        for (place, record) in batch.raw_records().enumerate() {
             let (offset, timestamp, record) = record?;
             if offset.0 >= end || self.left == 0 {
                 break;
             }
-            self.left -= 1;
             headers.clear();
             headers.extend(record.headers());
             let row = Row::new(batch, (offset.0, timestamp.0, &record), &headers);
-            self.out.append(|out| match &self.printer {
-                Printer::Format(format) => format.write(&row, out),
-                Printer::Json => record_json::write(&row, out),
-            })?;
+            let row = texts.over(place, row);
+            if self.printer.wants(&row) {
+                self.left -= 1;
+                self.out.append(|out| self.printer.write(&row, out))?;
+            }
         }
         Ok(())
     }

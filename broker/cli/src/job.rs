@@ -18,14 +18,15 @@ use weir_types::text::nearest;
 
 const EXAMPLES: &str = "\
 Examples:
-  weir job create by-region --from orders --to eu,us,other --with route-by-field --set field=region
-  weir job create place --from orders-intake --to orders
+  weir job create by-region --from orders --to eu,us,other --policy skip \\
+    --with 'route-by-field(field=\"region\",routes=\"eu=0,us=1,*=2\")'
+  weir job create copy --from orders --to archive
   weir job list
   weir job describe by-region
   weir job pause by-region
   weir job resume by-region
   weir job restart by-region
-  weir job delete by-region
+  weir job delete by-region copy --yes
 
 A job reads from the oldest record on, writes each record exactly once and keeps the order of a
 partition. Its progress are the offsets of the group `weir-job.NAME`, which `weir group lag` shows.";

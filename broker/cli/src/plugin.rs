@@ -2,10 +2,19 @@
 //! file; what a plugin is and may do is weir-plugin's, weir-plugin-host's and the broker's to say.
 
 mod attach;
+mod build;
+mod check;
 mod deploy;
+mod dev;
 mod list;
+pub(crate) mod local;
 mod logs;
+mod new;
+mod project;
 pub(crate) mod refusal;
+mod replay;
+mod sample;
+mod test;
 pub(crate) mod words;
 
 pub(crate) use attach::policy;
@@ -15,18 +24,22 @@ use crate::failure::Outcome;
 use crate::interrupt::Interrupt;
 use crate::waiting;
 use clap::{Args, Subcommand};
+use weir_client::Client;
 
 const EXAMPLES: &str = "\
 Examples:
-  weir plugin new --world transform --lang rust mask-cards
-  weir plugin build mask-cards
-  weir plugin check mask-cards/mask-cards.wasm
-  weir plugin test mask-cards/mask-cards.wasm --topic orders --last 20 --set fields=card
-  weir plugin deploy mask-cards/mask-cards.wasm
-  weir plugin attach mask-cards --topic orders --set fields=card --policy dead-letter:broken
-  weir plugin describe mask-cards
-  weir plugin rollback mask-cards
-  weir view create masked-orders --from orders --with 'mask-cards(fields=\"card\")'";
+  weir plugin new --world transform --lang rust only-books
+  weir plugin build only-books
+  weir plugin dev only-books --topic orders --set word=book
+  weir plugin check mask-fields.wasm
+  weir plugin test mask-fields.wasm --topic orders --last 20 --set fields=card
+  weir plugin deploy mask-fields.wasm
+  weir plugin attach mask-fields --topic orders --set fields=card --policy dead-letter:broken
+  weir plugin describe mask-fields
+  weir plugin logs mask-fields
+  weir plugin replay mask-fields
+  weir plugin detach mask-fields --topic orders --yes
+  weir plugin remove mask-fields --yes";
 
 /// `weir plugin`.
 #[derive(Args, Debug)]
@@ -40,6 +53,16 @@ pub(crate) struct PluginArgs {
 
 #[derive(Subcommand, Debug)]
 enum PluginCommand {
+    /// Write a new plugin's project, with a test in it
+    New(new::NewArgs),
+    /// Build a plugin and make a component of it
+    Build(build::BuildArgs),
+    /// Show what a component is, imports, takes and may use
+    Check(check::CheckArgs),
+    /// Run a component here and show before and after; nothing is changed
+    Test(test::TestArgs),
+    /// Build, run and deploy a plugin again whenever its source changes
+    Dev(dev::DevArgs),
     /// Upload a component, and make it the active version of its name
     Deploy(deploy::DeployArgs),
     /// Make a version that is there the active one
@@ -58,25 +81,46 @@ enum PluginCommand {
     Describe(list::DescribeArgs),
     /// Show what plugins log
     Logs(logs::LogsArgs),
+    /// List what plugins failed on, and run it again here
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: PluginArgs, interrupt: &Interrupt) -> Outcome {
-    let client = args.connect.connect(interrupt).await?;
-    let work = async {
-        match args.command {
-            PluginCommand::Deploy(args) => deploy::deploy(&client, args).await,
-            PluginCommand::Activate(args) => deploy::activate(&client, args).await,
-            PluginCommand::Rollback(args) => deploy::rollback(&client, args).await,
-            PluginCommand::Remove(args) => deploy::remove(&client, args).await,
-            PluginCommand::Attach(args) => attach::attach(&client, args).await,
-            PluginCommand::Detach(args) => attach::detach(&client, args).await,
-            PluginCommand::List(args) => list::list(&client, &args).await,
-            PluginCommand::Describe(args) => list::describe(&client, &args).await,
-            PluginCommand::Logs(args) => logs::run(&client, args).await,
+    let connect = &args.connect;
+    match args.command {
+        PluginCommand::New(args) => new::run(&args),
+        PluginCommand::Build(args) => tokio::task::block_in_place(|| build::run(&args)),
+        PluginCommand::Check(args) => check::run(&args),
+        PluginCommand::Test(args) => test::run(args, connect, interrupt).await,
+        PluginCommand::Dev(args) => dev::run(args, connect, interrupt).await,
+        command => {
+            let client = connect.connect(interrupt).await?;
+            let work = ask(&client, command);
+            interrupt
+                .or(waiting::saying("the broker's answer", work))
+                .await
         }
-    };
-    interrupt
-        .or(waiting::saying("the broker's answer", work))
-        .await
+    }
+}
+
+/// What is asked of a broker, and no more.
+async fn ask(client: &Client, command: PluginCommand) -> Outcome {
+    match command {
+        PluginCommand::Deploy(args) => deploy::deploy(client, args).await,
+        PluginCommand::Activate(args) => deploy::activate(client, args).await,
+        PluginCommand::Rollback(args) => deploy::rollback(client, args).await,
+        PluginCommand::Remove(args) => deploy::remove(client, args).await,
+        PluginCommand::Attach(args) => attach::attach(client, args).await,
+        PluginCommand::Detach(args) => attach::detach(client, args).await,
+        PluginCommand::List(args) => list::list(client, &args).await,
+        PluginCommand::Describe(args) => list::describe(client, &args).await,
+        PluginCommand::Logs(args) => logs::run(client, args).await,
+        PluginCommand::Replay(args) => replay::run(client, args).await,
+        PluginCommand::New(_)
+        | PluginCommand::Build(_)
+        | PluginCommand::Check(_)
+        | PluginCommand::Test(_)
+        | PluginCommand::Dev(_) => Ok(()),
+    }
 }

@@ -183,7 +183,10 @@ pub(crate) async fn run(args: ProduceArgs, interrupt: Interrupt) -> Outcome {
     interrupt
         .or(names::ensure_topic(&client, &args.topic, made))
         .await?;
-    let producer = args.settings(client.producer()).build()?;
+    let producer = args
+        .settings(client.producer())
+        .topic_partitioners(true)
+        .build()?;
     let mut run = Run {
         producer,
         cut,

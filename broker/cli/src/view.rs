@@ -19,11 +19,11 @@ use weir_types::text::nearest;
 const EXAMPLES: &str = "\
 Examples:
   weir view create masked-orders --from orders --with 'mask-fields(fields=\"card,email\")'
-  weir view create masked-orders --from orders --with mask-fields --set fields=card --readers '*'
+  weir view create open-orders --from orders --with mask-fields --set fields=card --readers '*'
   weir view list
   weir view describe masked-orders
-  weir consume masked-orders --from-beginning --max 5
-  weir view delete masked-orders";
+  weir consume masked-orders --offset 0..5
+  weir view delete masked-orders open-orders --yes";
 
 /// `weir view`.
 #[derive(Args, Debug)]

@@ -103,7 +103,10 @@ fn the_lines_that_stay_prints_can_be_pasted_elsewhere() {
     assert!(shown.starts_with("{\"order\":"), "{shown}");
     for (what, shows) in [
         (" --group billing ", "{\"order\":"),
-        (" group describe ", "Group billing: Empty, consumer protocol"),
+        (
+            " group describe ",
+            "Group billing: Empty, consumer protocol",
+        ),
     ] {
         let line = pasted.lines().find(|line| line.contains(what)).unwrap();
         let mut shell = Command::new("sh");

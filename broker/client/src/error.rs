@@ -223,6 +223,14 @@ pub enum ProduceError {
         /// The broker's words.
         error: BrokerError,
     },
+    /// The topic's own partitioner cannot be run here, or chose no partition.
+    #[error("the partitioner of topic {topic}: {reason}")]
+    Partitioner {
+        /// The topic.
+        topic: Arc<str>,
+        /// What is wrong.
+        reason: String,
+    },
     /// The topic has no such partition.
     #[error("topic {topic} has {}; there is no partition {partition}", counted(*partitions))]
     NoSuchPartition {

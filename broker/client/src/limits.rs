@@ -126,3 +126,6 @@ pub const FOLLOW_WAIT_MS: i32 = 10_000;
 
 const _: () = assert!(BATCH_BYTES <= PRODUCE_REQUEST_BYTES);
 const _: () = assert!(PARTITION_FETCH_BYTES <= FETCH_BYTES);
+
+/// How long a producer takes a topic's partitioner for the same, in milliseconds.
+pub const PARTITIONER_ASKED_MS: u64 = 10_000;

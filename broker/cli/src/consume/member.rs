@@ -4,14 +4,15 @@
 //! read again, by this program or by whoever takes the partition over. It never commits anything
 //! else.
 
-use super::{ConsumeArgs, PATIENCE, Printer};
+use super::printer::Printer;
+use super::{ConsumeArgs, PATIENCE};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::group::refusal;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Out};
 use crate::row::Row;
 use crate::span::Span;
-use crate::{human, names, record_json, waiting};
+use crate::{human, names, waiting};
 use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,11 +112,12 @@ impl Commits {
 pub(super) async fn run(
     args: ConsumeArgs,
     group: String,
-    printer: Printer,
+    mut printer: Printer,
     verbose: u8,
     interrupt: Interrupt,
 ) -> Outcome {
     let client = args.connect(&interrupt).await?;
+    interrupt.or(printer.prepare(&client)).await?;
     let looking = async {
         for topic in &args.topics {
             names::topic(&client, topic).await?;
@@ -606,23 +608,25 @@ impl Reading<'_> {
     }
 
     fn print(&mut self, batch: &FetchedBatch) -> Outcome {
+        let texts = self.printer.read(batch)?;
         let mut ledger = self.ledger.lock();
         let mut next = batch.next_offset();
         let mut headers: Vec<RecordHeader<'_>> = Vec::new();
-        for record in batch.raw_records() {
+        for (place, record) in batch.raw_records().enumerate() {
             let (offset, timestamp, record) = record?;
             if self.left == 0 {
                 next = offset;
                 break;
             }
-            self.left -= 1;
             headers.clear();
             headers.extend(record.headers());
             let row = Row::new(batch, (offset.0, timestamp.0, &record), &headers);
-            let appended = ledger.out.append(|out| match &self.printer {
-                Printer::Format(format) => format.write(&row, out),
-                Printer::Json => record_json::write(&row, out),
-            });
+            let row = texts.over(place, row);
+            if !self.printer.wants(&row) {
+                continue;
+            }
+            self.left -= 1;
+            let appended = ledger.out.append(|out| self.printer.write(&row, out));
             if appended.is_err() {
                 return ledger.settle(appended);
             }

@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Outcome};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use weir_client::admin::{PluginParameter, PluginPlace, PluginVersion, world_name};
 use weir_plugin::{Chain, Link, PluginRef};
@@ -76,6 +77,30 @@ pub(crate) fn parameter(text: &str) -> Outcome<(&str, &str)> {
             Err(Failure::usage(format!("`{text}` is no parameter"))
                 .advise("write --set NAME=VALUE"))
         }
+    }
+}
+
+/// Parameters given with `--set`.
+pub(crate) fn parameters(set: &[String]) -> Outcome<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for text in set {
+        let (name, value) = parameter(text)?;
+        if all.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Failure::usage(format!(
+                "the parameter `{name}` is given twice"
+            )));
+        }
+    }
+    Ok(all)
+}
+
+/// A parameter as a component itself describes it.
+pub(crate) fn described(parameter: &weir_plugin_host::Parameter) -> PluginParameter {
+    PluginParameter {
+        name: parameter.name.clone(),
+        summary: parameter.summary.clone(),
+        required: parameter.required,
+        default: parameter.default.clone(),
     }
 }
 

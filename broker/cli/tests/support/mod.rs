@@ -222,7 +222,12 @@ pub(crate) fn signal(name: &str, id: u32) {
 }
 
 /// Runs a command to its end, or kills it when its time is up.
-pub(crate) fn finish(mut command: Command, input: &[u8]) -> Done {
+pub(crate) fn finish(command: Command, input: &[u8]) -> Done {
+    finish_within(command, input, COMMAND_MAX)
+}
+
+/// The same for a command that may take longer.
+pub(crate) fn finish_within(mut command: Command, input: &[u8], most: Duration) -> Done {
     let what = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::piped())
@@ -237,7 +242,7 @@ pub(crate) fn finish(mut command: Command, input: &[u8]) -> Done {
     let id = child.id();
     let (sender, receiver) = mpsc::channel::<Output>();
     std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
-    let Ok(output) = receiver.recv_timeout(COMMAND_MAX) else {
+    let Ok(output) = receiver.recv_timeout(most) else {
         let _ = Command::new("kill")
             .args(["-KILL", &id.to_string()])
             .status();

@@ -62,6 +62,8 @@ pub struct ProducerBuilder {
     compression: Compression,
     compression_level: Option<i32>,
     partitioner: Arc<dyn Partitioner>,
+    #[cfg(feature = "plugins")]
+    runs_partitioners: bool,
 }
 
 impl std::fmt::Debug for ProducerBuilder {
@@ -96,6 +98,8 @@ impl ProducerBuilder {
             compression: Compression::None,
             compression_level: None,
             partitioner: Arc::new(DefaultPartitioner),
+            #[cfg(feature = "plugins")]
+            runs_partitioners: false,
         }
     }
 
@@ -175,6 +179,15 @@ impl ProducerBuilder {
         self
     }
 
+    /// Whether records that name no partition get the one that their topic's own partitioner
+    /// (`weir.partitioner`) chooses: its component is fetched from the broker and run here. A topic
+    /// without one keeps the partitioner of this producer.
+    #[cfg(feature = "plugins")]
+    pub const fn topic_partitioners(mut self, runs: bool) -> Self {
+        self.runs_partitioners = runs;
+        self
+    }
+
     /// Starts the producer, inside a tokio runtime. An idempotent one asks for its id at the first
     /// send.
     ///
@@ -191,6 +204,10 @@ impl ProducerBuilder {
             compression: self.compression,
             compression_level: self.compression_level,
             partitioner: self.partitioner,
+            #[cfg(feature = "plugins")]
+            placing: self
+                .runs_partitioners
+                .then(super::placing::Placing::default),
         }))
     }
 

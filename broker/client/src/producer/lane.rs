@@ -46,12 +46,16 @@ pub(crate) struct Setup {
     pub(crate) compression: Compression,
     pub(crate) compression_level: Option<i32>,
     pub(crate) partitioner: Arc<dyn Partitioner>,
+    #[cfg(feature = "plugins")]
+    pub(crate) placing: Option<super::placing::Placing>,
 }
 
 /// What `send` and the lanes share.
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) partitioner: Arc<dyn Partitioner>,
+    #[cfg(feature = "plugins")]
+    pub(crate) placing: Option<super::placing::Placing>,
     pub(crate) clock: Clock,
     /// Told when memory was freed.
     pub(crate) room: Notify,
@@ -63,7 +67,7 @@ pub(crate) struct Inner {
     compression: Compression,
     compression_level: Option<i32>,
     in_flight_max: usize,
-    runtime: tokio::runtime::Handle,
+    pub(crate) runtime: tokio::runtime::Handle,
     /// Turns true when the producer ends.
     over: watch::Sender<bool>,
     /// Held while a producer id is asked for.
@@ -134,6 +138,8 @@ pub(crate) fn start(setup: Setup) -> Producer {
         member: setup.shared.next_member(),
         shared: setup.shared,
         partitioner: setup.partitioner,
+        #[cfg(feature = "plugins")]
+        placing: setup.placing,
         clock: Clock::new(),
         room: Notify::new(),
         buffer_bytes: setup.settings.buffer_bytes,

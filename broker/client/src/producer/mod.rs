@@ -10,6 +10,8 @@ mod exchange;
 mod lane;
 mod murmur;
 mod partitioner;
+#[cfg(feature = "plugins")]
+mod placing;
 #[cfg(test)]
 mod tests;
 
@@ -188,12 +190,7 @@ impl Producer {
         };
         let choice = match record.partition {
             Some(PartitionIndex(index)) => PartitionChoice::Partition(index),
-            None => self.inner.partitioner.choose(PartitionRequest {
-                topic: record.topic,
-                key: record.key,
-                value: record.value,
-                partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
-            }),
+            None => self.choose(record, u32::try_from(partitions).unwrap_or(u32::MAX))?,
         };
         let (index, sticky) = match choice {
             PartitionChoice::Partition(index) => (index, false),
@@ -216,6 +213,48 @@ impl Producer {
             }
             Err(AppendError::Refused(error)) => Err(error),
         }
+    }
+
+    /// The partition of a record that names none.
+    fn choose(
+        &self,
+        record: &Record<'_>,
+        partitions: u32,
+    ) -> Result<PartitionChoice, ProduceError> {
+        #[cfg(feature = "plugins")]
+        if let Some(chosen) = self.chosen_by_topic(record, partitions) {
+            return chosen.map(PartitionChoice::Partition);
+        }
+        Ok(self.inner.partitioner.choose(PartitionRequest {
+            topic: record.topic,
+            key: record.key,
+            value: record.value,
+            partitions,
+        }))
+    }
+
+    /// What the topic's own partitioner chooses, if it has one and this producer runs it.
+    #[cfg(feature = "plugins")]
+    fn chosen_by_topic(
+        &self,
+        record: &Record<'_>,
+        partitions: u32,
+    ) -> Option<Result<i32, ProduceError>> {
+        let placing = self.inner.placing.as_ref()?;
+        if placing.is_due(record.topic) {
+            let (inner, topic) = (Arc::clone(&self.inner), Arc::<str>::from(record.topic));
+            self.inner.runtime.spawn(async move {
+                let Some(placing) = &inner.placing else {
+                    return;
+                };
+                if let Err(error) = placing.learn(&inner.shared, &topic).await {
+                    // The one that is here goes on; the broker says what it makes of its choice.
+                    tracing::warn!(%error, "the topic's partitioner cannot be asked for");
+                    placing.keep(&topic);
+                }
+            });
+        }
+        placing.choose(record.topic, record.key, partitions)
     }
 
     async fn send_slowly(
@@ -266,6 +305,10 @@ impl Producer {
                 error,
             },
         })?;
+        #[cfg(feature = "plugins")]
+        if let Some(placing) = &self.inner.placing {
+            placing.learn(shared, topic).await?;
+        }
         self.inner.set_topic(topic, &metadata);
         Ok(())
     }

@@ -140,7 +140,9 @@ impl BytesColumn {
         4 * self.ends.len() + self.data.len() + self.nulls.len()
     }
 
-    pub(crate) fn finish(&mut self) {
+    /// Makes the bitmap of nulls as long as the column, where there is one; whoever pushed rows does
+    /// it once at the end.
+    pub fn finish(&mut self) {
         if !self.nulls.is_empty() {
             self.nulls.resize(self.ends.len().div_ceil(8), 0);
         }

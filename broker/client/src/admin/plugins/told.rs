@@ -1,9 +1,11 @@
 //! What a broker tells of plugins, as values. Translation only.
 
+use crate::{error::AdminError, limits::BATCH_BYTES_MAX};
 use bytes::Bytes;
 use std::fmt;
-use weir_plugin::World;
-use weir_types::{Offset, PartitionIndex, TimestampMs};
+use weir_codec::{Compression, decompress};
+use weir_plugin::{Columns, World};
+use weir_types::{BatchHeader, Offset, PartitionIndex, TimestampMs, batch::payload};
 use weir_wire::{Text, messages as wire};
 
 pub(super) fn text(text: &Text) -> String {
@@ -256,6 +258,28 @@ pub struct PluginFailure {
     pub message: String,
     /// The batch as the plugin was given it, where it was asked for.
     pub batch: Option<Bytes>,
+}
+
+impl PluginFailure {
+    /// The records of its batch, as the plugin was given them.
+    ///
+    /// # Errors
+    /// Where the batch was not asked for, or cannot be read.
+    pub fn columns(&self) -> Result<Columns, AdminError> {
+        let unreadable = |reason: String| AdminError::Unreadable {
+            what: format!("the batch of failure {}", self.id),
+            reason,
+        };
+        let batch = self.batch.as_ref();
+        let batch = batch.ok_or_else(|| unreadable("it was not asked for".to_owned()))?;
+        let header = BatchHeader::read(batch).map_err(|error| unreadable(error.to_string()))?;
+        let mut plain = Vec::new();
+        let codec = header.compression().unwrap_or(Compression::None);
+        decompress(codec, payload(batch, &header), BATCH_BYTES_MAX, &mut plain)
+            .map_err(|error| unreadable(error.to_string()))?;
+        Columns::read(&plain, &header, header.base_offset)
+            .map_err(|error| unreadable(error.to_string()))
+    }
 }
 
 /// A kind of failure in words.

@@ -345,7 +345,7 @@ messages! {
         kind: i8;
         /// What happened, in one sentence.
         message: Text;
-        /// The batch as the plugin was given it; null in a list.
+        /// The batch as the plugin was given it, as a record batch of format 2; null in a list.
         batch: Option<Bytes>, null(0..);
     }
 
