@@ -6,6 +6,7 @@ use crate::{
     configured::Configured,
     exports::Part,
     failure::{Allowance, Stop},
+    limits::EPOCH_TICK_MS,
     log::LogSink,
     values::{BatchIn, BytesIn, OutputOut, elements, numbers, reason},
 };
@@ -68,42 +69,47 @@ impl Instance {
     /// Calls `transform`. The output is as the plugin gave it: it is not yet held against its
     /// input.
     pub fn transform(&mut self, context: Context<'_>, columns: &Columns) -> Report<Output> {
-        self.transform_within(context, columns, self.configured.budget().call)
+        let until = self.for_two_tries();
+        self.transform_until(context, columns, until)
     }
 
-    /// Calls `transform` with no more than so much time by the clock.
-    pub(crate) fn transform_within(
+    /// Calls `transform`, and ends it at `until` if it has not ended before.
+    pub(crate) fn transform_until(
         &mut self,
         context: Context<'_>,
         columns: &Columns,
-        time: Duration,
+        until: Instant,
     ) -> Report<Output> {
         let rows = columns.rows();
-        let mut allowed = self.allowed(rows, columns.size_bytes());
-        allowed.time = allowed.time.min(time);
-        self.run(World::Transform, allowed, context.stream_time, |live| {
-            let batch = BatchIn::new(context.topic, context.partition, columns);
-            live.call(
-                live.exports.world,
-                (batch,),
-                allowed,
-                |store, (given,): (Result<OutputOut, WasmStr>,)| match given {
-                    Ok(output) if output.refused() > rows => Ok(Err(Stop::invalid(format!(
-                        "it refuses {} rows of {rows}",
-                        output.refused()
-                    )))),
-                    Ok(output) => output.read(store).map(Ok),
-                    Err(words) => Ok(Err(Stop::refused(reason(store, &words)?))),
-                },
-            )
-        })
+        let allowed = self.allowed(rows, columns.size_bytes(), until);
+        self.run(
+            World::Transform,
+            allowed,
+            context.stream_time,
+            |live, allowed| {
+                let batch = BatchIn::new(context.topic, context.partition, columns);
+                live.call(
+                    live.exports.world,
+                    (batch,),
+                    allowed,
+                    |store, (given,): (Result<OutputOut, WasmStr>,)| match given {
+                        Ok(output) if output.refused() > rows => Ok(Err(Stop::invalid(format!(
+                            "it refuses {} rows of {rows}",
+                            output.refused()
+                        )))),
+                        Ok(output) => output.read(store).map(Ok),
+                        Err(words) => Ok(Err(Stop::refused(reason(store, &words)?))),
+                    },
+                )
+            },
+        )
     }
 
     /// Calls `partition`. Every choice is below `partitions`, and there is one for each key.
     pub fn partition(&mut self, keys: &BytesColumn, partitions: u32) -> Report<Vec<u32>> {
         let rows = keys.len();
-        let allowed = self.allowed(rows, keys.size_bytes());
-        self.run(World::Partitioner, allowed, 0, |live| {
+        let allowed = self.allowed_twice(rows, keys.size_bytes());
+        self.run(World::Partitioner, allowed, 0, |live, allowed| {
             live.call(
                 live.exports.world,
                 (BytesIn::from(keys), partitions),
@@ -127,8 +133,8 @@ impl Instance {
     /// Calls `decode`: a JSON text for each row, or why there is none.
     pub fn decode(&mut self, part: Part, data: &BytesColumn) -> Report<Texts> {
         let rows = data.len();
-        let allowed = self.allowed(rows, data.size_bytes());
-        self.run(World::Decoder, allowed, 0, |live| {
+        let allowed = self.allowed_twice(rows, data.size_bytes());
+        self.run(World::Decoder, allowed, 0, |live, allowed| {
             live.call(
                 live.exports.world,
                 (part, BytesIn::from(data)),
@@ -152,8 +158,8 @@ impl Instance {
     /// Calls `encode`: the bytes for each JSON text, or why there are none.
     pub fn encode(&mut self, part: Part, json: &[&str]) -> Report<Bytes> {
         let rows = json.len();
-        let allowed = self.allowed(rows, json.iter().map(|text| text.len() + 8).sum());
-        self.run(World::Decoder, allowed, 0, |live| {
+        let allowed = self.allowed_twice(rows, json.iter().map(|text| text.len() + 8).sum());
+        self.run(World::Decoder, allowed, 0, |live, allowed| {
             let Some(encode) = live.exports.encode else {
                 return Err(Stop::invalid("it does not encode".into()));
             };
@@ -177,22 +183,35 @@ impl Instance {
         })
     }
 
-    fn allowed(&self, rows: usize, input_bytes: usize) -> Allowance {
+    /// What a call may use, and until when there is time for it and for another try.
+    fn allowed(&self, rows: usize, input_bytes: usize, until: Instant) -> (Allowance, Instant) {
         let budget = self.configured.budget();
-        Allowance {
+        let allowed = Allowance {
             fuel: budget.fuel(rows),
             output_bytes: budget.output(input_bytes),
             time: budget.call,
-        }
+        };
+        (allowed, until)
+    }
+
+    /// The same with time for both tries.
+    fn allowed_twice(&self, rows: usize, input_bytes: usize) -> (Allowance, Instant) {
+        self.allowed(rows, input_bytes, self.for_two_tries())
+    }
+
+    /// When a call and another try have had their time; the clock ends each up to two ticks late.
+    fn for_two_tries(&self) -> Instant {
+        let late = Duration::from_millis(2 * EPOCH_TICK_MS);
+        Instant::now() + (self.configured.budget().call + late) * 2
     }
 
     /// Runs a call; once more on a fresh store if the clock ended it, for a machine may be busy.
     fn run<T>(
         &mut self,
         world: World,
-        allowed: Allowance,
+        (mut allowed, until): (Allowance, Instant),
         stream_time: i64,
-        call: impl Fn(&mut Live) -> Result<T, Stop>,
+        call: impl Fn(&mut Live, Allowance) -> Result<T, Stop>,
     ) -> Report<T> {
         let mut usage = Usage::default();
         let is = self.configured.component().world();
@@ -204,9 +223,10 @@ impl Instance {
         let mut again = true;
         loop {
             let since = Instant::now();
+            allowed.time = allowed.time.min(until.saturating_duration_since(since));
             let outcome = self.live().and_then(|live| {
                 live.store.data_mut().stream_time = stream_time;
-                let outcome = call(live);
+                let outcome = call(live, allowed);
                 live.store.data_mut().stream_time = 0;
                 usage.add(live.usage(allowed, since));
                 outcome
@@ -214,7 +234,8 @@ impl Instance {
             if matches!(outcome, Err(Stop::Clock(_) | Stop::Broken(_))) {
                 self.live = None;
             }
-            if matches!(outcome, Err(Stop::Clock(_))) && again {
+            let is_time = Instant::now() < until;
+            if matches!(outcome, Err(Stop::Clock(_))) && again && is_time {
                 again = false;
                 continue;
             }

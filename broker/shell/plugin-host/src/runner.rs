@@ -44,6 +44,13 @@ impl Runner {
         }
     }
 
+    /// The same with another limit of time for a batch, all its runs included.
+    #[must_use]
+    pub const fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// What is run.
     #[must_use]
     pub const fn instance(&self) -> &Instance {
@@ -59,11 +66,11 @@ impl Runner {
     /// down to the records that it fails on. An error that the plugin itself returns is about the
     /// whole batch, and is not looked into.
     pub fn run(&mut self, context: Context<'_>, columns: &Columns) -> Ruling {
-        let since = Instant::now();
+        let until = Instant::now() + self.limit;
         let mut usage = Usage::default();
         let mut runs = 1;
         let rows = u32::try_from(columns.rows()).unwrap_or(u32::MAX);
-        let failure = match self.once(context, columns, self.limit, &mut usage) {
+        let failure = match self.once(context, columns, until, &mut usage) {
             Ok(output) => {
                 let verdict = Verdict::whole(output);
                 return Ruling {
@@ -92,15 +99,14 @@ impl Runner {
         }
         let mut search = Bisection::after(rows, failure);
         while let Some(range) = search.rows() {
-            let left = self.limit.saturating_sub(since.elapsed());
-            if left.is_zero() {
+            if Instant::now() >= until {
                 search.give_up();
                 break;
             }
             let part = columns.pick(&range.collect::<Vec<u32>>());
             self.instance.discard();
             runs += 1;
-            match self.once(context, &part, left, &mut usage) {
+            match self.once(context, &part, until, &mut usage) {
                 Ok(output) => search.done(output),
                 Err(failure) => search.failed(failure),
             }
@@ -117,13 +123,13 @@ impl Runner {
         &mut self,
         context: Context<'_>,
         columns: &Columns,
-        time: Duration,
+        until: Instant,
         usage: &mut Usage,
     ) -> Result<Output, Failure> {
         let Report {
             result,
             usage: used,
-        } = self.instance.transform_within(context, columns, time);
+        } = self.instance.transform_until(context, columns, until);
         usage.add(used);
         let output = result?;
         if let Err(rule) = check(&output, columns, self.place) {

@@ -92,6 +92,35 @@ fn the_clock_ends_what_fuel_does_not_and_tries_once_more() -> Outcome {
 }
 
 #[test]
+fn a_batch_has_its_time_whatever_is_tried() -> Outcome {
+    let module = Module {
+        body: FOREVER,
+        ..Module::default()
+    };
+    let budget = Budget {
+        fuel_per_batch: u64::MAX,
+        ..Budget::default()
+    };
+    let component = compiled(&host()?, &module)?;
+    let configured = component.configure_under(&BTreeMap::new(), budget)?;
+    let limit = Duration::from_millis(400);
+    let instance = configured.instance(Arc::new(NoLog));
+    let mut runner = Runner::new(instance, Place::Batch).within(limit);
+    let ruling = runner.run(CONTEXT, &columns(&["a"; 64]));
+    // Each call ends up to two ticks of 100 ms late, and nothing is begun after the limit.
+    assert!(ruling.usage.time >= limit, "{ruling:?}");
+    assert!(ruling.runs <= 3, "{} runs", ruling.runs);
+    let rows: u32 = ruling
+        .verdict
+        .failures
+        .iter()
+        .map(|failed| failed.rows.len() as u32)
+        .sum();
+    assert_eq!(rows, 64, "all of them count as failed");
+    Ok(())
+}
+
+#[test]
 fn an_instruction_that_takes_long_is_seen_by_the_clock() -> Outcome {
     // It clears 60 MiB again and again: each time an instruction.
     let module = Module {
