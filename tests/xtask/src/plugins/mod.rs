@@ -88,6 +88,13 @@ fn rust_guests(workspace: &Workspace, wanted: &Wanted) -> Result<Vec<String>> {
 
 /// Builds the guests and writes their components into `built`.
 fn rust(workspace: &Workspace, names: &[String], built: &Path) -> Result<()> {
+    // What an earlier run left must not be taken for this one's.
+    for name in names {
+        let file = built.join(format!("{name}.wasm"));
+        if file.exists() {
+            std::fs::remove_file(&file)?;
+        }
+    }
     let toolchain = Toolchain::find()?;
     println!("    with {toolchain}");
     let target = workspace.scratch("guests")?;
