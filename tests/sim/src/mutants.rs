@@ -23,11 +23,13 @@ pub enum Mutant {
     LostInSnapshot,
     /// Members commit what they fetched before they have processed it.
     PollSkip,
+    /// A job that begins again takes itself for another producer.
+    DoubledReplay,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SkipFlush,
         Self::AckEarly,
         Self::ForgetSequence,
@@ -37,6 +39,7 @@ impl Mutant {
         Self::LostCommit,
         Self::LostInSnapshot,
         Self::PollSkip,
+        Self::DoubledReplay,
     ];
 
     /// Its name.
@@ -52,6 +55,7 @@ impl Mutant {
             Self::LostCommit => "lost committed offset",
             Self::LostInSnapshot => "lost committed offset (by a snapshot)",
             Self::PollSkip => "poll skip",
+            Self::DoubledReplay => "doubled by a replayed job",
         }
     }
 
@@ -142,6 +146,12 @@ impl Mutants {
                 shape_groups(params);
                 params.commit_unprocessed = true;
                 params.member_process_percent = 10;
+            }
+            Some(Mutant::DoubledReplay) => {
+                params.jobs = 1;
+                params.job_forgets_producer = true;
+                params.producer_expiration_ms = 0;
+                params.crash_every_ms = params.crash_every_ms.clamp(300, 1_000);
             }
             Some(Mutant::AckEarly) | None => {}
         }

@@ -109,6 +109,10 @@ pub struct Params {
     pub group_snapshot_records: u64,
     /// A seeded fault: members commit what they fetched, processed or not.
     pub commit_unprocessed: bool,
+    /// Router jobs.
+    pub jobs: u32,
+    /// A seeded fault: a job that begins again takes itself for another producer.
+    pub job_forgets_producer: bool,
     /// The longest pause between two looks of a client at its clock.
     pub wake_ms_max: u64,
 }
@@ -127,6 +131,7 @@ impl Params {
             torn_percent: 0,
             disk_fault_every_ms: 0,
             disk_full: false,
+            jobs: 0,
             jump_every_ms: 0,
             proposal_lost_percent: 0,
             reuse_names: false,
@@ -203,14 +208,25 @@ impl Params {
             group_partitions: random.between(1, 3) as i32,
             group_snapshot_records: random.magnitude(20, 2_000),
             commit_unprocessed: false,
+            jobs: 0,
+            job_forgets_producer: false,
             wake_ms_max: 15,
         };
-        // A rebalance must last longer than a heartbeat, or nobody hears of it in time.
-        params.member_rebalance_ms += params.member_session_ms;
-        if !params.reuse_names {
-            // Members by the classic protocol know topics by their names only.
-            params.groups = *random.pick(&[0, 1, 1, 1, 2]);
-        }
+        params.fit(random);
         params
+    }
+
+    /// Lets what depends on other things fit to them.
+    fn fit(&mut self, random: &mut Random) {
+        // A rebalance must last longer than a heartbeat, or nobody hears of it in time.
+        self.member_rebalance_ms += self.member_session_ms;
+        if !self.reuse_names {
+            // Members by the classic protocol know topics by their names only.
+            self.groups = *random.pick(&[0, 1, 1, 1, 2]);
+        }
+        // What a job has written is told by the producers that its outputs remember.
+        if self.producer_expiration_ms == 0 {
+            self.jobs = u32::from(random.percent(60));
+        }
     }
 }

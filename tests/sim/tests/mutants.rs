@@ -59,6 +59,11 @@ fn a_lost_committed_offset_is_seen() {
 }
 
 #[test]
+fn a_doubled_replay_is_seen() {
+    caught(Mutant::DoubledReplay);
+}
+
+#[test]
 fn a_poll_skip_is_seen() {
     caught(Mutant::PollSkip);
 }

@@ -20,6 +20,7 @@ pub mod producers;
 pub mod protocol;
 pub mod recovery;
 pub mod retention;
+pub mod routing;
 pub mod settling;
 pub mod skips;
 pub mod starts;
@@ -56,4 +57,6 @@ pub const ALL: &[&Promise] = &[
     &skips::PROMISE,
     &settling::PROMISE,
     &history::PROMISE,
+    &routing::PROMISE,
+    &routing::ORDER,
 ];

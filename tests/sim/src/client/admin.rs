@@ -4,6 +4,7 @@
 use super::{
     Client, Context, Input,
     directory::Directory,
+    job::SOURCE,
     link::{Change, Link, version},
 };
 use crate::{
@@ -103,6 +104,7 @@ impl Admin {
         let topics: Vec<(TopicId, String, i32)> = self
             .directory
             .topics()
+            .filter(|(_, name, _)| *name != SOURCE)
             .map(|(id, name, count)| (id, name.to_owned(), count))
             .collect();
         let choice = context.random.below(100);

@@ -4,6 +4,7 @@
 use super::{
     Client, Context, Input,
     directory::Directory,
+    job::is_hidden,
     link::{Change, Link, version},
     records::open,
 };
@@ -528,7 +529,8 @@ impl Client for Consumer {
     }
 
     fn waiting_for(&self, cluster: &ClusterTruth) -> Option<String> {
-        for (id, topic) in cluster.living() {
+        let topics = cluster.living();
+        for (id, topic) in topics.filter(|(_, topic)| !is_hidden(&topic.name)) {
             for index in 0..topic.partitions.0 {
                 let index = weir_types::PartitionIndex(index);
                 let key = PartitionKey { topic: id, index };

@@ -1,6 +1,6 @@
 //! What a client knows of the cluster's topics, asked for anew when it was wrong.
 
-use super::{Context, link::Link, link::version};
+use super::{Context, job::is_hidden, link::Link, link::version};
 use crate::{
     checks::{protocol, topics::Known},
     violation::Checked,
@@ -25,9 +25,20 @@ pub struct Directory {
     asked_at: u64,
     known: bool,
     stale: bool,
+    /// Whether it knows topics that nobody else looks at.
+    everything: bool,
 }
 
 impl Directory {
+    /// One that also knows topics that nobody else looks at.
+    #[must_use]
+    pub fn of_everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
     /// Asks for all topics if that is needed and not asked already.
     pub fn refresh(&mut self, link: &mut Link, context: &mut Context<'_>, every_ms: u64) {
         let old = self.asked_at + every_ms <= context.now.tick.0;
@@ -97,6 +108,9 @@ impl Directory {
             listed.insert(topic.topic_id, (name.to_owned(), count));
         }
         context.cluster.listed(&before, &listed)?;
+        if !self.everything {
+            listed.retain(|_, (name, _)| !is_hidden(name));
+        }
         self.topics = listed;
         self.known = true;
         self.stale = false;

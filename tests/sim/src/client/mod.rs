@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod consumer;
 pub mod directory;
+pub mod job;
 pub mod link;
 pub mod member;
 pub mod producer;

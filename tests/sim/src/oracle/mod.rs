@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod groups;
+pub mod jobs;
 pub mod log;
 pub mod recovered;
 pub mod truth;

@@ -109,6 +109,11 @@ impl World {
     /// A frame passed a connection: at times it is the last.
     fn maybe_cut(&mut self, id: ConnId) {
         let faults = self.stage == super::Stage::Faults;
+        let conn = self.net.conns.get(&id);
+        // What is inside the broker has no network to it.
+        if conn.is_some_and(|conn| self.clients[conn.client].name.starts_with("job")) {
+            return;
+        }
         if faults && self.random.permille(self.params.cut_permille) {
             self.break_conn(id);
         }

@@ -10,8 +10,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 use weir_node::{
-    Answer, Event, RequestId,
-    front::{Call, Context, Finish, Front, FrontConfig, Join, Plan},
+    Answer, Ask, Event, RequestId, Sequences,
+    front::{Call, Context, Finish, Front, FrontConfig, Join, Part, Plan},
     validate::Inflate,
 };
 use weir_types::{Principal, Role, ShardId, batch::Compression};
@@ -56,6 +56,17 @@ impl Inflate for NoCompression {
     }
 }
 
+/// Sequences of jobs ascend with gaps.
+fn count_as_jobs(parts: &mut [Part]) {
+    for part in parts {
+        if let Ask::Produce(ask) = &mut part.ask {
+            for part in &mut ask.partitions {
+                part.sequences = Sequences::Ascending;
+            }
+        }
+    }
+}
+
 fn sixteen(random: &mut Random) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&random.draw().to_be_bytes());
@@ -70,6 +81,8 @@ impl World {
         config.offsets_partitions = self.params.group_partitions;
         let role = if &**client == "admin" || client.starts_with("steward") {
             Role::Admin
+        } else if client.starts_with("job") {
+            Role::Broker
         } else {
             Role::Client
         };
@@ -139,7 +152,10 @@ impl World {
             Plan::Place(_) => panics::PROMISE.broken("no topic has a partitioner here"),
             Plan::Silent => Ok(()),
             Plan::Close { reason } => self.session_closes(conn, &reason),
-            Plan::Parts { parts, join } => {
+            Plan::Parts { mut parts, join } => {
+                if session.context.principal.role == Role::Broker {
+                    count_as_jobs(&mut parts);
+                }
                 let slot = session.next;
                 session.next += 1;
                 let mut left = BTreeMap::new();

@@ -8,6 +8,7 @@ use crate::{
         Client,
         admin::Admin,
         consumer::Consumer,
+        job::{Job, JobAuditor},
         member::{GroupPlan, Life, Member},
         producer::{Kind, Producer},
         steward::Steward,
@@ -64,6 +65,10 @@ impl World {
         }
         for client in clients {
             self.seat(client, random.fork());
+        }
+        for index in 0..params.jobs {
+            let job = Job::new(&format!("job-{index}"));
+            self.seat(Box::new(job), random.fork());
         }
         for index in 0..params.groups {
             self.seat_group(&format!("group-{index}"), &mut random);
@@ -204,6 +209,10 @@ impl World {
             let name = format!("auditor-{index}");
             let consumer = Consumer::new(&name, true, &self.params, &mut random);
             self.seat(Box::new(consumer), random.fork());
+        }
+        if self.params.jobs > 0 {
+            let auditor = JobAuditor::new("auditor-of-jobs");
+            self.seat(Box::new(auditor), random.fork());
         }
     }
 
