@@ -7,38 +7,43 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::{Health, Vital};
 use crate::http;
-use crate::jobs::{self, Jobs};
-use crate::limits::{FOLLOWED_MAX, PORT_ATTEMPTS, SHUTDOWN_GRACE_MS, SHUTDOWN_REST_MS};
+use crate::jobs::Jobs;
+use crate::limits::{PORT_ATTEMPTS, SHUTDOWN_GRACE_MS, SHUTDOWN_REST_MS, VIEW_CACHE_BYTES};
 use crate::metrics::Metrics;
+use crate::plugins::counters::CountersProbe;
+use crate::plugins::ingest::{self, IngestJob};
+use crate::plugins::{Plugins, PluginsError};
 use crate::probes;
 use crate::quorum::{Proposer, Quorum, QuorumError};
 use crate::room::{AnswerRoom, LogRoom, Rooms};
-use crate::session::{BrokerService, Shared, listener_name};
-use crate::settings::{Kind, Origin, Setting};
+use crate::session::{BrokerService, listener_name};
 use crate::shard::{self, Shard, ShardSender, ToShard};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weir_meta::command::RegisterBroker;
-use weir_meta::config::{ConfigSource, ConfigType};
 use weir_meta::{Command, Image, decide};
 use weir_net::{
     Bound, Certs, CertsError, HostPort, Listener, ServeError, ServerConfig, ServerHandle,
 };
-use weir_node::front::{BrokerSetting, FrontConfig};
 use weir_node::{Node, NodeConfig};
 use weir_store::{CacheBudget, Disk, OpenError, RealDisk, Store, TailCache};
 use weir_types::{BrokerId, ShardId, TopicId, log::LogCommand};
 use weir_wire::ApiKey;
+
+mod front;
+#[cfg(test)]
+mod tests;
+
+use front::new_shared;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -72,6 +77,9 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertsError),
+    /// Plugins cannot be run.
+    #[error(transparent)]
+    Plugins(#[from] PluginsError),
     /// A listener cannot listen.
     #[error(transparent)]
     Listen(#[from] ServeError),
@@ -195,7 +203,10 @@ impl Broker {
         let health = Health::new(&store);
         let mut lag_topic = [0; 16];
         getrandom::fill(&mut lag_topic).map_err(|error| system("random numbers", &error))?;
+        let plugins = Plugins::open(&data, Arc::clone(&image), clock, VIEW_CACHE_BYTES)?;
+        plugins.load_attached();
         let ground = Ground {
+            plugins: Arc::clone(&plugins),
             lag_topic: TopicId(lag_topic),
             clock,
             image: Arc::clone(&image),
@@ -209,7 +220,8 @@ impl Broker {
             ApiKey::ALL.iter().map(|api| (api.key(), api.name())),
         ));
         let answers = Arc::clone(&rooms.answers);
-        let shared = new_shared(&config, &image, clock, &metrics, shards, rooms);
+        let shared = new_shared(&config, &image, clock, &metrics, shards, rooms, &plugins);
+        plugins.serve(&shared);
         let server_config = ServerConfig {
             limits: config.limits.clone(),
             local_role: config.plain_role,
@@ -222,8 +234,8 @@ impl Broker {
         )?;
         probes::all(&metrics, &store, server.counters(), &answers);
         let stop = CancellationToken::new();
-        let chains = Arc::new(jobs::Plain);
-        Jobs::start(&shared, config.node_id, chains, agreements, stop.clone());
+        metrics.collect(Box::new(CountersProbe(Arc::clone(&plugins.counters))));
+        Jobs::start(&shared, config.node_id, plugins, agreements, stop.clone());
         let mut broker = Self {
             profile: certs.admin_file(),
             data,
@@ -370,6 +382,7 @@ impl Drop for Threads {
 /// What every shard stands on.
 #[derive(Clone)]
 struct Ground {
+    plugins: Arc<Plugins>,
     /// The id of the topic that lag is kept in, should it have to be made.
     lag_topic: TopicId,
     clock: Clock,
@@ -404,9 +417,23 @@ fn start_threads(
         store: Some(Arc::clone(&ground.store)),
     };
     let budget = CacheBudget::new(config.store.tail_cache_bytes());
+    let mut workers = Vec::new();
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let id = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
-        let mut shard = new_shard(id, config, &ground, &budget, inbox, proposer.clone());
+        let Some(own) = threads.shards.get(index).cloned() else {
+            break;
+        };
+        let (transforms, worker) = ingest::start(
+            Arc::clone(&ground.plugins),
+            Arc::clone(&config.topic_defaults),
+            own,
+            index,
+            Vital(Arc::clone(&ground.health)),
+        )
+        .map_err(|error| system("a thread", &error))?;
+        workers.push(worker);
+        let ways = (proposer.clone(), transforms);
+        let mut shard = new_shard(id, config, &ground, &budget, inbox, ways);
         shard.shards.clone_from(&threads.shards);
         let vital = Vital(Arc::clone(&ground.health));
         let thread = std::thread::Builder::new()
@@ -418,6 +445,8 @@ fn start_threads(
             .map_err(|error| system("a thread", &error))?;
         threads.shard_threads.push(thread);
     }
+    // They end once their shards have.
+    threads.shard_threads.append(&mut workers);
     for shard in &threads.shards {
         shard.deliver(ToShard::Agreed {
             image: ground.image.load_full(),
@@ -610,7 +639,7 @@ fn new_shard(
     ground: &Ground,
     budget: &Arc<CacheBudget>,
     inbox: Receiver<ToShard>,
-    proposer: Proposer,
+    (proposer, transforms): (Proposer, Sender<IngestJob>),
 ) -> Shard {
     let node = NodeConfig {
         statics: Arc::clone(&config.topic_defaults),
@@ -635,61 +664,8 @@ fn new_shard(
         commands: Vec::new(),
         on_way: Vec::new(),
         rooms: ground.rooms.clone(),
+        transforms,
         reads: HashMap::new(),
         effects: Vec::new(),
     }
 }
-
-/// What all sessions share.
-fn new_shared(
-    config: &Config,
-    image: &Arc<ArcSwap<Image>>,
-    clock: Clock,
-    metrics: &Arc<Metrics>,
-    shards: Vec<ShardSender>,
-    rooms: Rooms,
-) -> Arc<Shared> {
-    Arc::new(Shared {
-        image: Arc::clone(image),
-        shards,
-        metrics: Arc::clone(metrics),
-        front: Arc::new(front_config(config)),
-        clock,
-        next_request: AtomicU64::new(1),
-        rooms,
-        followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
-        jobs: jobs::Boards::default(),
-    })
-}
-
-fn front_config(config: &Config) -> FrontConfig {
-    let setting = |(setting, value, origin): (Setting, &str, &Origin)| BrokerSetting {
-        name: setting.name.to_owned(),
-        value: Some(value.to_owned()),
-        source: match origin {
-            Origin::Default => ConfigSource::Default,
-            _ => ConfigSource::StaticBroker,
-        },
-        kind: match setting.kind {
-            Kind::Text | Kind::Choice(_) | Kind::Address | Kind::LogFilter => ConfigType::String,
-            Kind::List => ConfigType::List,
-            Kind::Boolean => ConfigType::Boolean,
-            Kind::Number { .. } => ConfigType::Long,
-            Kind::TopicDefault(key) => key.kind,
-        },
-        doc: setting.doc.to_owned(),
-        sensitive: false,
-    };
-    FrontConfig {
-        statics: Arc::clone(&config.topic_defaults),
-        auto_create_topics: config.auto_create_topics,
-        num_partitions: config.num_partitions,
-        offsets_partitions: config.offsets_partitions,
-        log_dir: config.data.join("log").display().to_string(),
-        broker_settings: config.settings.iter().map(setting).collect(),
-        ..FrontConfig::new(config.shards, config.node_id)
-    }
-}
-
-#[cfg(test)]
-mod tests;

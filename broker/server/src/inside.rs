@@ -119,7 +119,16 @@ impl Inside {
             name,
             request,
         );
-        let asked = match planned.map_err(failed)? {
+        let planned = match planned.map_err(failed)? {
+            Plan::Place(placement) => self
+                .shared
+                .plugins
+                .placed(placement)
+                .await
+                .map_err(failed)?,
+            planned => planned,
+        };
+        let asked = match planned {
             Plan::Answer(response) => Asked::Told(reply, response),
             Plan::Parts { mut parts, join } => {
                 count_as(&mut parts, sequences);

@@ -41,3 +41,27 @@ pub(crate) const METRICS_HEADER_MS: u64 = 5_000;
 /// How long to wait before the progress of deleted jobs is tried to be deleted again, in
 /// milliseconds.
 pub(crate) const JOB_OFFSETS_RETRY_MS: u64 = 1_000;
+
+/// Lines of plugins that are kept in memory, and the bytes of them.
+pub(crate) const PLUGIN_LOG_LINES_MAX: usize = 10_000;
+
+/// Bytes of the lines of plugins that are kept in memory.
+pub(crate) const PLUGIN_LOG_BYTES_MAX: usize = 4 << 20;
+
+/// How long a question for lines of plugins may wait for one, in milliseconds.
+pub(crate) const PLUGIN_LOG_WAIT_MS_MAX: u64 = 30_000;
+
+/// Failures of plugins that are kept in memory, with the batches they failed on.
+pub(crate) const PLUGIN_FAILURES_MAX: usize = 1_000;
+
+/// Bytes of those batches.
+pub(crate) const PLUGIN_FAILURE_BYTES_MAX: usize = 32 << 20;
+
+/// Instances of a plugin at one place that are kept for its next batches.
+pub(crate) const IDLE_RUNNERS_MAX: usize = 4;
+
+/// Bytes of what views made of recent batches that are kept in memory.
+pub(crate) const VIEW_CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of keys and values of one batch of dead letters, far below what a topic takes by default.
+pub(crate) const DEAD_LETTER_BATCH_BYTES: usize = 256 << 10;

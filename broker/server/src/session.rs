@@ -10,6 +10,8 @@ use crate::inflate::Inflater;
 use crate::jobs::{self, Boards};
 use crate::limits::FETCHES_AT_ONCE;
 use crate::metrics::{ApiMetrics, Metrics};
+use crate::plugins::placing::Placing;
+use crate::plugins::{self, Plugins};
 use crate::room::{OnWay, Rooms, hold};
 use crate::shard::{ShardSender, ToShard};
 use arc_swap::ArcSwap;
@@ -21,9 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 use weir_meta::Image;
 use weir_net::{Answered, Close, Peer};
-use weir_node::event::{RequestId, TransformRefusal};
+use weir_node::event::RequestId;
 use weir_node::front::{self, Call, Context, Finish, Follow, Front, FrontConfig, Join, Plan};
 use weir_node::request::Answer;
 use weir_types::log::StoredBatch;
@@ -44,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) followed: Arc<Semaphore>,
     /// How the routers of jobs fare.
     pub(crate) jobs: Boards,
+    /// Plugins, and what runs them.
+    pub(crate) plugins: Arc<Plugins>,
 }
 
 /// The name under which the cluster knows a listener, by its place in the configuration.
@@ -71,6 +76,7 @@ impl weir_net::Service for BrokerService {
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
             can_stream: !peer.transport.is_tcp(),
             admitted: None,
+            placing: None,
         }
     }
 }
@@ -87,6 +93,8 @@ pub(crate) struct ClientSession {
     can_stream: bool,
     /// The next request's way into the log, if it brings something.
     admitted: Option<OnWay>,
+    /// The last Produce request that waits for a partitioner, or behind one that does.
+    placing: Option<CancellationToken>,
 }
 
 /// What remains of a request when `call` returns.
@@ -97,6 +105,8 @@ enum Remaining {
     Shards(Box<Waiting>),
     /// A fetch: its turn, then the shards' answers.
     Fetch(Box<Turn>),
+    /// A partitioner's choice, then the shards' answers.
+    Placing(Box<Placing>),
     /// What the server does itself.
     Own(Reply, BoxFuture<'static, Response>),
     /// The first of many answers.
@@ -161,6 +171,7 @@ impl weir_net::Session for ClientSession {
                 Remaining::Done(answer) => answer?,
                 Remaining::Shards(waiting) => waiting.finish().await?.0,
                 Remaining::Fetch(turn) => turn.finish().await?,
+                Remaining::Placing(placing) => placing.finish().await?,
                 Remaining::Own(reply, response) => reply.encode(&response.await)?,
                 Remaining::Follow(both) => {
                     let (followed, asked) = *both;
@@ -194,7 +205,7 @@ impl ClientSession {
         };
         let is_fetch = matches!(request, Request::Fetch(_));
         let client_id = header.client_id.unwrap_or_default();
-        let request = match self.own(request) {
+        let request = match self.own(header.api_version, &client_id, request) {
             Ok(response) => return Remaining::Own(reply, response),
             Err(request) => *request,
         };
@@ -202,7 +213,24 @@ impl ClientSession {
             Ok(followed) => followed,
             Err(response) => return Remaining::Done(reply.encode(&response)),
         };
-        match self.plan(header.api_version, &client_id, request) {
+        let is_produce = matches!(request, Request::Produce(_));
+        let plan = self.plan(header.api_version, &client_id, request);
+        match plan {
+            Ok(plan) if is_produce && self.goes_behind(&plan) => self.place(plan, reply, on_way),
+            plan => self.carry_on(plan, reply, on_way, followed, is_fetch),
+        }
+    }
+
+    /// What is to be done by a plan, at once.
+    fn carry_on(
+        &self,
+        plan: Result<Plan, Close>,
+        reply: Reply,
+        on_way: Option<Arc<OnWay>>,
+        followed: Option<Followed>,
+        is_fetch: bool,
+    ) -> Remaining {
+        match plan {
             Ok(Plan::Answer(response)) => match followed {
                 Some(followed) => {
                     Remaining::Follow(Box::new((followed, Asked::Told(reply, response))))
@@ -210,10 +238,8 @@ impl ClientSession {
                 None => Remaining::Done(reply.encode(&response)),
             },
             Ok(Plan::Silent) => Remaining::Done(Ok(None)),
-            Ok(Plan::Place(_)) => {
-                reply.failed();
-                Remaining::Done(Err(Close::new("a partitioner was not asked")))
-            }
+            // It was taken above.
+            Ok(Plan::Place(_)) => Remaining::Done(Ok(None)),
             Ok(Plan::Close { reason }) => {
                 reply.failed();
                 Remaining::Done(Err(Close::new(reason)))
@@ -238,14 +264,39 @@ impl ClientSession {
         }
     }
 
+    /// Whether a Produce request waits for a partitioner, or behind one that does.
+    fn goes_behind(&self, plan: &Plan) -> bool {
+        let before = self.placing.as_ref();
+        matches!(plan, Plan::Place(_)) || before.is_some_and(|before| !before.is_cancelled())
+    }
+
+    /// Puts a Produce request behind those that wait for partitioners.
+    fn place(&mut self, plan: Plan, reply: Reply, on_way: Option<Arc<OnWay>>) -> Remaining {
+        let done = CancellationToken::new();
+        let before = self.placing.replace(done.clone());
+        Remaining::Placing(Box::new(Placing {
+            shared: Arc::clone(&self.shared),
+            reply,
+            plan,
+            on_way,
+            before,
+            done: done.drop_guard(),
+        }))
+    }
+
     /// What the server answers itself, if it is for the server.
-    fn own(&self, request: Request) -> Result<BoxFuture<'static, Response>, Box<Request>> {
+    fn own(
+        &self,
+        version: i16,
+        client_id: &Text,
+        request: Request,
+    ) -> Result<BoxFuture<'static, Response>, Box<Request>> {
         let (shared, who) = (Arc::clone(&self.shared), self.context.principal.clone());
         match request {
             Request::CreateJob(body) => Ok(jobs::create(shared, who, body).boxed()),
             Request::DescribeJobs(body) => Ok(jobs::describe(shared, who, body).boxed()),
             Request::AlterJob(body) => Ok(jobs::alter(shared, who, body).boxed()),
-            other => Err(Box::new(other)),
+            other => plugins::api::own(&self.shared, &self.context, version, client_id, other),
         }
     }
 
@@ -315,16 +366,7 @@ pub(crate) fn plan(
         random: &mut random,
         volume: &mut || volume(&shared.front.log_dir),
     };
-    let mut plan = front.accept(&mut call, request);
-    if let Plan::Place(placement) = plan {
-        let refusal = || TransformRefusal {
-            error: ErrorCode::UnknownServerError,
-            message: "this broker runs no plugins".to_owned(),
-        };
-        let said = placement.wanted().iter().map(|_| Err(refusal()));
-        let said = said.collect();
-        plan = placement.placed(said);
-    }
+    let plan = front.accept(&mut call, request);
     match no_random {
         None => Ok(plan),
         Some(error) => Err(Close::new(format!(
@@ -419,7 +461,7 @@ impl Turn {
 
 impl Waiting {
     /// The answer, and how many bytes of its batches are also the tail cache's.
-    async fn finish(self) -> Result<(weir_net::Answer, usize), Close> {
+    pub(crate) async fn finish(self) -> Result<(weir_net::Answer, usize), Close> {
         let (reply, response, cached) = self.response().await?;
         let answer = match response {
             Some(response) => reply.encode(&response)?,
@@ -447,14 +489,9 @@ impl Waiting {
         let image = progress.shared.image.load_full();
         match join.finish(&image, &mut Inflater::default()) {
             Finish::Answer(response) => Ok((reply, Some(response), cached)),
-            Finish::Views {
-                mut response,
-                views,
-            } => {
-                for records in views {
-                    records.fail(&mut response, ErrorCode::UnknownServerError);
-                }
-                Ok((reply, Some(response.into()), cached))
+            Finish::Views { response, views } => {
+                let shown = progress.shared.plugins.show(response, views).await;
+                Ok((reply, Some(shown.into()), cached))
             }
             Finish::Silent => Ok((reply, None, cached)),
             Finish::Close { reason } => {

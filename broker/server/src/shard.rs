@@ -3,21 +3,24 @@
 
 use crate::clock::Clock;
 use crate::limits::{SHARD_QUEUE_MAX, SHARD_TURN_MAX};
+use crate::plugins::ingest::IngestJob;
 use crate::room::{Charge, OnWay, Rooms};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SendError, Sender, SyncSender, TrySendError, sync_channel,
+};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use weir_meta::Image;
 use weir_node::Node;
 use weir_node::event::{
-    Effect, Event, Notice, ProposalId, RequestId, ShardMessage, TransformRefusal,
+    Effect, Event, Notice, ProposalId, RequestId, ShardMessage, TransformId, TransformRefusal,
 };
 use weir_node::request::{Answer, Ask};
 use weir_store::{Store, TailCache};
 use weir_types::log::{LogCommand, LogEvent, Token};
-use weir_types::{ErrorCode, Now, ShardId};
+use weir_types::{Batch, BatchHeader, ErrorCode, Now, ShardId};
 
 /// What a shard is told.
 pub(crate) enum ToShard {
@@ -49,6 +52,13 @@ pub(crate) enum ToShard {
     Told(ShardMessage),
     /// This shard's proposal failed.
     Refused(ProposalId),
+    /// A batch went through its topic's plugins, or did not.
+    Transformed {
+        /// Which.
+        ticket: TransformId,
+        /// What became of it.
+        result: Box<Result<(Batch, BatchHeader), TransformRefusal>>,
+    },
     /// Leave.
     Stop,
 }
@@ -95,6 +105,8 @@ pub(crate) struct Shard {
     /// Requests of this turn on their way to the store.
     pub(crate) on_way: Vec<Arc<OnWay>>,
     pub(crate) rooms: Rooms,
+    /// The worker that runs plugins.
+    pub(crate) transforms: Sender<IngestJob>,
     /// Room set aside for reads under way.
     pub(crate) reads: HashMap<Token, Charge>,
     /// Room for effects, kept from step to step.
@@ -169,6 +181,10 @@ impl Shard {
             Some(ToShard::Agreed { image, proposal }) => Event::Agreed { image, proposal },
             Some(ToShard::Told(message)) => Event::Told { message },
             Some(ToShard::Refused(proposal)) => Event::Refused { proposal },
+            Some(ToShard::Transformed { ticket, result }) => Event::Transformed {
+                ticket,
+                result: *result,
+            },
             Some(ToShard::Stop) => return false,
         };
         self.step(now, event);
@@ -207,15 +223,35 @@ impl Shard {
             Effect::Notice(notice) => tell(&notice),
             Effect::Tell { to, message } => return self.say(to, message),
             Effect::Log(command) => return self.command(command).map(Event::Log),
-            Effect::Transform { ticket, .. } => {
-                let result = Err(TransformRefusal {
-                    error: ErrorCode::UnknownServerError,
-                    message: "this broker runs no plugins".to_owned(),
-                });
-                return Some(Event::Transformed { ticket, result });
+            Effect::Transform {
+                ticket,
+                key,
+                batch,
+                header,
+            } => {
+                let job = IngestJob {
+                    ticket,
+                    key,
+                    batch,
+                    header,
+                };
+                return self.transform(job);
             }
         }
         None
+    }
+
+    /// Hands a batch to the worker that runs plugins; if that is gone, the batch is refused.
+    fn transform(&self, job: IngestJob) -> Option<Event> {
+        let SendError(job) = self.transforms.send(job).err()?;
+        let result = Err(TransformRefusal {
+            error: ErrorCode::UnknownServerError,
+            message: "the thread that runs plugins is gone".to_owned(),
+        });
+        Some(Event::Transformed {
+            ticket: job.ticket,
+            result,
+        })
     }
 
     /// Hands a message to another shard, never waiting: two shards that wait for one another would

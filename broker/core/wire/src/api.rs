@@ -203,19 +203,19 @@ apis! {
     GroupWatch: GroupWatchRequest => GroupWatchResponse, "Waits for rebalances of groups.";
     Lag: LagRequest => LagResponse, "Tells how far groups are behind and what goes through topics.";
     LagHistory: LagHistoryRequest => LagHistoryResponse, "Tells how lag and traffic went.";
-    DeployPlugin: DeployPluginRequest => DeployPluginResponse, "Uploads a plugin.", unanswered;
-    DescribePlugins: DescribePluginsRequest => DescribePluginsResponse, "Tells plugins and where they work.", unanswered;
-    ActivatePlugin: ActivatePluginRequest => ActivatePluginResponse, "Makes a version of a plugin the active one.", unanswered;
-    RemovePlugin: RemovePluginRequest => RemovePluginResponse, "Removes versions of a plugin.", unanswered;
-    GetPlugin: GetPluginRequest => GetPluginResponse, "Hands out a plugin's component.", unanswered;
-    PluginLogs: PluginLogsRequest => PluginLogsResponse, "Tells what plugins logged.", unanswered;
-    PluginFailures: PluginFailuresRequest => PluginFailuresResponse, "Tells what plugins failed on.", unanswered;
-    CreateView: CreateViewRequest => CreateViewResponse, "Makes a view of a topic.", unanswered;
-    DescribeViews: DescribeViewsRequest => DescribeViewsResponse, "Tells the views.", unanswered;
+    DeployPlugin: DeployPluginRequest => DeployPluginResponse, "Uploads a plugin.";
+    DescribePlugins: DescribePluginsRequest => DescribePluginsResponse, "Tells plugins and where they work.";
+    ActivatePlugin: ActivatePluginRequest => ActivatePluginResponse, "Makes a version of a plugin the active one.";
+    RemovePlugin: RemovePluginRequest => RemovePluginResponse, "Removes versions of a plugin.";
+    GetPlugin: GetPluginRequest => GetPluginResponse, "Hands out a plugin's component.";
+    PluginLogs: PluginLogsRequest => PluginLogsResponse, "Tells what plugins logged.";
+    PluginFailures: PluginFailuresRequest => PluginFailuresResponse, "Tells what plugins failed on.";
+    CreateView: CreateViewRequest => CreateViewResponse, "Makes a view of a topic.";
+    DescribeViews: DescribeViewsRequest => DescribeViewsResponse, "Tells the views.";
     CreateJob: CreateJobRequest => CreateJobResponse, "Makes a router job.";
     DescribeJobs: DescribeJobsRequest => DescribeJobsResponse, "Tells the router jobs.";
     AlterJob: AlterJobRequest => AlterJobResponse, "Pauses, resumes, restarts or deletes a router job.";
-    CheckChain: CheckChainRequest => CheckChainResponse, "Tells whether a chain of plugins would work.", unanswered;
+    CheckChain: CheckChainRequest => CheckChainResponse, "Tells whether a chain of plugins would work.";
 }
 
 impl ApiKey {

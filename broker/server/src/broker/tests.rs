@@ -2,6 +2,7 @@
 //! whose shard is busy: it must end all the same.
 
 use super::*;
+use crate::settings::Origin;
 use bytes::Bytes;
 use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -3,6 +3,7 @@
 
 use super::runner::Status;
 use crate::inside::{Inside, command};
+use crate::plugins::api::try_chain;
 use crate::session::Shared;
 use std::sync::Arc;
 use weir_job::State;
@@ -58,6 +59,8 @@ pub(crate) async fn create(
     let names = |names: &[Text]| names.iter().map(|name| name.as_str().to_owned()).collect();
     let made = async {
         may(&principal, Operation::Create)?;
+        let tried = try_chain(&shared, &request.chain).await;
+        tried.map_err(|(code, text)| (code, Some(Text::from(text))))?;
         let create = CreateJob {
             name: request.name.as_str().to_owned(),
             from: names(&request.from),

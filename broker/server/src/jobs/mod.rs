@@ -4,13 +4,11 @@
 //! It holds no rule: what a job does is `weir-job`'s to say, what may be changed the metadata's.
 
 mod api;
-mod plain;
 mod rows;
 mod runner;
 mod wanted;
 
 pub(crate) use api::{alter, create, describe};
-pub(crate) use plain::Plain;
 pub(crate) use rows::{Made, Origin};
 
 use crate::inside::Inside;

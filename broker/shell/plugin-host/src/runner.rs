@@ -57,6 +57,12 @@ impl Runner {
         &self.instance
     }
 
+    /// What is run, to be called in another way than over a batch.
+    #[must_use]
+    pub const fn instance_mut(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+
     /// Throws the plugin's memory away; the next batch begins anew.
     pub fn discard(&mut self) {
         self.instance.discard();
