@@ -183,6 +183,36 @@ fn a_member_that_was_away_for_too_long_says_so_and_comes_back() {
     assert_eq!(member.interrupt(), (0, String::new()));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_member_says_when_its_coordinator_goes_and_when_it_is_back() {
+    let place = Place::new();
+    let quick = ["--set", "group.consumer.heartbeat.interval.ms=100"];
+    let settings = [&QUICK[..], &quick].concat();
+    let broker = place.serve(&settings);
+    fill(&broker, "t", "1", 1);
+    let args = ["consume", "t", "-g", "g", "--from-beginning"];
+    let mut member = Member::start(&broker, &args);
+    assert_eq!(member.line(), "0");
+    let address = broker.address.clone();
+    broker.stop();
+    let away = member.until("is away");
+    assert!(
+        away.starts_with("weir: the coordinator of group `g` is away (")
+            && away.ends_with("); commits wait for it\n"),
+        "{away}"
+    );
+    let broker = place.serve_at(&address, &settings);
+    let back = member.until("coordinator");
+    assert!(
+        back.starts_with("weir: the coordinator of group `g` is back after "),
+        "said once each: {back}"
+    );
+    broker.weir_with(&["produce", "t"], b"1\n").good();
+    assert_eq!(member.line(), "1");
+    assert_eq!(member.interrupt(), (0, String::new()));
+}
+
 #[test]
 fn what_a_member_may_get_wrong_is_one_line() {
     let place = Place::new();

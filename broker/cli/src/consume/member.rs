@@ -130,9 +130,12 @@ pub(super) async fn run(
     let (told, changes) = mpsc::channel(CHANGES_MAX);
     let commits = args.member.commits();
     let ear = Ear {
+        group: human::name(&group).to_string(),
         ledger: ledger.clone(),
         commits: commits.clone(),
         told,
+        was_in: false,
+        is_away: false,
     };
     let consumer = join(&client, &group, &args, ear)?;
     let reading = Reading {
@@ -308,9 +311,14 @@ enum Change {
 }
 
 struct Ear {
+    group: String,
     ledger: Shelf,
     commits: Option<Commits>,
     told: mpsc::Sender<Change>,
+    /// Whether there was ever a share. Before, `waiting for a share` says all there is to say.
+    was_in: bool,
+    /// Whether it was said that the coordinator is away.
+    is_away: bool,
 }
 
 impl Ear {
@@ -325,6 +333,7 @@ impl Ear {
 
 impl RebalanceListener for Ear {
     fn assigned(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        self.was_in = true;
         self.tell(Change::Got(partitions.clone()));
     }
 
@@ -351,6 +360,26 @@ impl RebalanceListener for Ear {
         }
         drop(ledger);
         self.tell(Change::Lost(partitions.clone()));
+    }
+
+    fn coordinator_away(&mut self, reason: &str) {
+        if self.was_in {
+            self.is_away = true;
+            eprintln!(
+                "weir: the coordinator of group `{}` is away ({reason}); commits wait for it",
+                self.group
+            );
+        }
+    }
+
+    fn coordinator_back(&mut self, after: Duration) {
+        if std::mem::take(&mut self.is_away) {
+            eprintln!(
+                "weir: the coordinator of group `{}` is back after {}",
+                self.group,
+                human::duration(after)
+            );
+        }
     }
 }
 
