@@ -1,5 +1,6 @@
 //! `bench`: prepares Apache Kafka's jars and both brokers and hands over to `tests/bench/run.py`,
-//! which drives and measures. No measurement happens here.
+//! which drives and measures; `bench wasm` builds `weir-wasm` and hands over to it. No measurement
+//! happens here.
 
 use crate::step::{Steps, sh};
 use crate::suggest;
@@ -13,6 +14,11 @@ const KNOWN: [&str; 5] = ["--quick", "--only", "--json", "--weir", "--list"];
 
 /// Runs the tables that were asked for, or all.
 pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
+    if let Some((first, rest)) = args.split_first()
+        && first == "wasm"
+    {
+        return wasm(workspace, rest);
+    }
     let mut passed_on: Vec<String> = Vec::new();
     let mut weir: Option<PathBuf> = None;
     let mut args = args.iter();
@@ -54,4 +60,14 @@ pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
         .arg("--work")
         .arg(workspace.scratch("bench")?)
         .args(passed_on))
+}
+
+/// What a transform costs natively and in Wasm, with the components of `plugins/prebuilt`.
+fn wasm(workspace: &Workspace, args: &[String]) -> Result<()> {
+    suggest::only_flags(args, &["--quick"])?;
+    let program = tools::release(workspace, "weir-bench", "weir-wasm")?;
+    sh(Command::new(program)
+        .arg("--prebuilt")
+        .arg(workspace.root.join("plugins/prebuilt"))
+        .args(args))
 }

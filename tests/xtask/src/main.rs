@@ -34,6 +34,7 @@ usage: cargo xtask COMMAND [OPTIONS]
       --against-kafka         the scenarios themselves, proved on Apache Kafka
   bench [--quick] [--only NAME]... [--json FILE]
                               the tables of throughput and latency, and the run against Kafka
+  bench wasm [--quick]        what a transform costs a record natively and in Wasm, in turns
   plugins [--check] [--only NAME]... | --foreign
                               build the guests of plugins/examples into plugins/prebuilt;
                               --check only holds their behaviour against what is there,

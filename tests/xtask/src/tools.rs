@@ -23,6 +23,15 @@ pub(crate) fn weir(workspace: &Workspace) -> Result<PathBuf> {
     Ok(beside(&workspace.target.join("release/x"), "weir"))
 }
 
+/// One binary of a package, built for release now.
+pub(crate) fn release(workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
+    let build = ["build", "--release", "--locked", "--package", package];
+    let mut command = cargo();
+    command.current_dir(&workspace.root).args(build);
+    sh(command.args(["--bin", name]))?;
+    Ok(beside(&workspace.target.join("release/x"), name))
+}
+
 /// The program of that name in the folder where `other` is.
 pub(crate) fn beside(other: &Path, name: &str) -> PathBuf {
     other.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX))
