@@ -65,3 +65,7 @@ pub(crate) const VIEW_CACHE_BYTES: usize = 64 << 20;
 
 /// Bytes of keys and values of one batch of dead letters, far below what a topic takes by default.
 pub(crate) const DEAD_LETTER_BATCH_BYTES: usize = 256 << 10;
+
+/// Chains that are ready at one place: what is active, what was before, and what jobs and placed
+/// batches have pinned meanwhile.
+pub(crate) const PREPARED_AT_SPOT_MAX: usize = 4;

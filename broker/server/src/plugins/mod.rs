@@ -20,6 +20,7 @@ pub(crate) mod views;
 pub use files::FilesError;
 
 use crate::clock::Clock;
+use crate::limits::PREPARED_AT_SPOT_MAX;
 use crate::session::Shared;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -62,7 +63,9 @@ pub(crate) struct Plugins {
     components: Mutex<HashMap<Digest, Result<Component, String>>>,
     /// One component is read and compiled at a time.
     loading: Mutex<()>,
-    prepared: Mutex<HashMap<Spot, Ready>>,
+    /// At each place the chains that were run last, the latest in front: a job that has pinned a
+    /// version and what was activated since then may run by turns.
+    prepared: Mutex<HashMap<Spot, Vec<Ready>>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) failures: Failures,
@@ -78,6 +81,7 @@ pub(crate) struct Plugins {
 #[derive(Debug)]
 struct Ready {
     of: Recipe,
+    rule: Place,
     chain: Arc<Prepared>,
 }
 
@@ -229,10 +233,8 @@ impl Plugins {
         rule: Place,
     ) -> Result<Arc<Prepared>, String> {
         let recipe = recipe(image, chain)?;
-        if let Some(ready) = lock(&self.prepared).get(spot)
-            && ready.of == recipe
-        {
-            return Ok(Arc::clone(&ready.chain));
+        if let Some(chain) = self.prepared(spot, &recipe, rule) {
+            return Ok(chain);
         }
         let mut links = Vec::with_capacity(chain.links.len());
         for (index, (link, (digest, text))) in chain.links.iter().zip(&recipe).enumerate() {
@@ -243,10 +245,27 @@ impl Plugins {
         let chain = Arc::new(Prepared::new(links, hasher.finish()));
         let ready = Ready {
             of: recipe,
+            rule,
             chain: Arc::clone(&chain),
         };
-        lock(&self.prepared).insert(spot.clone(), ready);
+        let mut prepared = lock(&self.prepared);
+        let at_spot = prepared.entry(spot.clone()).or_default();
+        // Another thread may have made the same meanwhile.
+        at_spot.retain(|other| other.of != ready.of || other.rule != rule);
+        at_spot.insert(0, ready);
+        at_spot.truncate(PREPARED_AT_SPOT_MAX);
         Ok(chain)
+    }
+
+    /// A chain that is ready already.
+    fn prepared(&self, spot: &Spot, recipe: &Recipe, rule: Place) -> Option<Arc<Prepared>> {
+        let mut prepared = lock(&self.prepared);
+        let at_spot = prepared.get_mut(spot)?;
+        let found = at_spot
+            .iter()
+            .position(|ready| ready.of == *recipe && ready.rule == rule)?;
+        at_spot[..=found].rotate_right(1);
+        at_spot.first().map(|ready| Arc::clone(&ready.chain))
     }
 
     fn ready_link(
