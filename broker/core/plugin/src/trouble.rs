@@ -28,6 +28,9 @@ pub const ORIGIN_OFFSET: &str = "__weir.origin.offset";
 /// was not appended, so that it has no offset.
 pub const ORIGIN_PLACE: &str = "__weir.origin.place";
 
+/// Header of a dead letter: the router job that wrote it; only of those.
+pub const JOB: &str = "__weir.job";
+
 /// A record that a plugin refused or failed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {

@@ -13,18 +13,11 @@ use weir_job::{
 };
 use weir_node::jobs::{PartRecords, batches, stamp};
 use weir_node::validate::Inflate;
-use weir_plugin::{Chain, Columns};
+use weir_plugin::{Chain, Columns, trouble};
 use weir_types::batch::{Compression, RecordHeader, payload};
 use weir_types::limits::BATCH_DECOMPRESSED_BYTES_MAX;
 use weir_types::{BatchHeader, Offset, PartitionIndex, ProducerEpoch, ProducerId, TimestampMs};
 use weir_wire::build::BatchBuilder;
-
-/// Headers of a dead letter: why, and where it comes from.
-const REASON: &str = "weir.error";
-const JOB: &str = "weir.job";
-const TOPIC: &str = "weir.topic";
-const PARTITION: &str = "weir.partition";
-const OFFSET: &str = "weir.offset";
 
 /// What a chain made of one batch of the source.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +26,10 @@ pub(crate) struct Made {
     pub(crate) rows: Columns,
     /// To which of the job's topics each goes; nothing: to the first.
     pub(crate) outputs: Option<Vec<u32>>,
-    /// The records it refused or failed on, as they came, and why.
+    /// The records it refused or failed on, as they came.
     pub(crate) refused: Columns,
-    /// One for each of `refused`.
-    pub(crate) reasons: Vec<String>,
+    /// Why, for each of `refused`.
+    pub(crate) troubles: Vec<trouble::Trouble>,
 }
 
 /// The place of a record in what is held: the batch, and the row in it.
@@ -135,14 +128,14 @@ impl Held {
                 });
             }
         }
-        let reasons = made.reasons.iter();
-        for (row, (offset, reason)) in made.refused.offsets.iter().zip(reasons).enumerate() {
+        let troubles = made.troubles.iter();
+        for (row, (offset, trouble)) in made.refused.offsets.iter().zip(troubles).enumerate() {
             if Offset(*offset) >= from {
                 self.refused.push((batch, row));
                 transformed.refused.push(Refused {
                     offset: Offset(*offset),
                     bytes: bytes_of(&made.refused, row),
-                    reason: reason.clone(),
+                    reason: format!("plugin {}: {}", trouble.plugin, trouble.message),
                 });
             }
         }
@@ -174,13 +167,10 @@ impl Held {
         let topic = output.and_then(|output| self.targets.get(output));
         let mut builder: Option<BatchBuilder> = None;
         for place in &part.places {
-            let (rows, row, reason) = self.find(*place).ok_or_else(unknown)?;
+            let (rows, row, trouble) = self.find(*place).ok_or_else(unknown)?;
             let time = TimestampMs(rows.timestamps.get(row).copied().unwrap_or(-1));
             let mut headers: Vec<RecordHeader<'_>> = headers_of(rows, row).collect();
-            let about = reason.map(|reason| {
-                let offset = rows.offsets.get(row).copied().unwrap_or(-1);
-                about(origin, offset, reason)
-            });
+            let about = trouble.map(|trouble| about(origin, trouble));
             for (name, value) in about.iter().flatten() {
                 headers.push(RecordHeader {
                     key: name.as_bytes(),
@@ -207,7 +197,7 @@ impl Held {
         })
     }
 
-    fn find(&self, place: Place) -> Option<(&Columns, usize, Option<&str>)> {
+    fn find(&self, place: Place) -> Option<(&Columns, usize, Option<&trouble::Trouble>)> {
         match place {
             Place::Row(at) => {
                 let (batch, row) = *self.rows.get(at)?;
@@ -216,21 +206,22 @@ impl Held {
             Place::Refused(at) => {
                 let (batch, row) = *self.refused.get(at)?;
                 let made = self.made.get(batch)?;
-                let reason = made.reasons.get(row)?;
-                Some((&made.refused, row, Some(reason)))
+                Some((&made.refused, row, Some(made.troubles.get(row)?)))
             }
         }
     }
 }
 
-/// What the headers of a dead letter say.
-fn about(origin: &Origin, offset: i64, reason: &str) -> [(&'static str, String); 5] {
+/// What the headers of a dead letter say: what those of an ingest chain do, and the job.
+fn about(origin: &Origin, about: &trouble::Trouble) -> [(&'static str, String); 7] {
     [
-        (REASON, reason.to_owned()),
-        (JOB, origin.job.to_string()),
-        (TOPIC, origin.topic.to_string()),
-        (PARTITION, origin.partition.to_string()),
-        (OFFSET, offset.to_string()),
+        (trouble::ERROR, about.message.clone()),
+        (trouble::ERROR_KIND, about.kind.to_string()),
+        (trouble::PLUGIN, about.plugin.clone()),
+        (trouble::ORIGIN_TOPIC, origin.topic.to_string()),
+        (trouble::ORIGIN_PARTITION, origin.partition.to_string()),
+        (trouble::ORIGIN_OFFSET, about.offset.to_string()),
+        (trouble::JOB, origin.job.to_string()),
     ]
 }
 

@@ -42,22 +42,21 @@ impl Chains for Plugins {
         };
         let before = columns.clone();
         let ran = ready.run(of, columns, &self.failures, self.clock);
-        let troubled: Vec<(u32, String)> = ran
+        let place = |trouble: &weir_plugin::Trouble| {
+            let row = before.offsets.binary_search(&trouble.offset.0);
+            u32::try_from(row.ok()?).ok()
+        };
+        let (rows, troubles): (Vec<u32>, Vec<weir_plugin::Trouble>) = ran
             .troubles
-            .iter()
-            .filter_map(|trouble| {
-                let row = before.offsets.binary_search(&trouble.offset.0).ok()?;
-                let reason = format!("plugin {}: {}", trouble.plugin, trouble.message);
-                Some((u32::try_from(row).ok()?, reason))
-            })
-            .collect();
-        let rows: Vec<u32> = troubled.iter().map(|(row, _)| *row).collect();
+            .into_iter()
+            .filter_map(|trouble| Some((place(&trouble)?, trouble)))
+            .unzip();
         let mut output = ran.output;
         Ok(Made {
             outputs: output.outputs.take(),
             rows: ran.columns.apply(output),
             refused: before.pick(&rows),
-            reasons: troubled.into_iter().map(|(_, reason)| reason).collect(),
+            troubles,
         })
     }
 
