@@ -240,8 +240,8 @@ impl Rebuilt {
 /// after a plugin gave back `output`, which was checked.
 ///
 /// Nothing that numbers records changes: base offset, base sequence, last offset delta and the
-/// offsets of records that stay. A batch without records has its codec's bits cleared and keeps
-/// its maximum timestamp, as Kafka's compaction leaves one.
+/// offsets of records that stay. A batch that loses all its records has its codec's bits cleared
+/// and -1 for its maximum timestamp: whoever looks for a time finds a batch with records.
 #[must_use]
 pub fn rebuild(header: &BatchHeader, first: Offset, columns: &Columns, output: &Output) -> Rebuilt {
     let staying = Staying::new(columns, output);
@@ -339,10 +339,14 @@ fn start(header: BatchHeader, staying: &Staying<'_>) -> Rebuilt {
 
 impl Rebuilt {
     fn end(&mut self, count: usize, largest: i64) {
+        let emptied = self.header.record_count > 0;
         self.header.size_bytes = self.bytes.len();
         self.header.record_count = count as i32;
         if count == 0 {
             self.header.attributes &= !CODEC_BITS;
+            if emptied {
+                self.header.max_timestamp = TimestampMs::NONE;
+            }
         } else if !self.header.is_log_append_time() {
             self.header.max_timestamp = TimestampMs(largest.max(-1));
         }
