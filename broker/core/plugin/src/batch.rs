@@ -12,13 +12,19 @@ use alloc::vec::Vec;
 use weir_types::{
     BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs,
     batch::{BatchError, Compression, HEADER_BYTES, Record, records, write_header},
-    varint::put_record,
+    varint::{RecordParts, put_record},
 };
 
 /// The bits of a batch's attributes that name its codec.
 const CODEC_BITS: i16 = 7;
 /// The bit that says that the broker set the timestamps.
 const LOG_APPEND_TIME: i16 = 0x08;
+/// The bit that says that a batch is for the reader's client and not for the reader.
+const CONTROL: i16 = 0x20;
+/// The key and value of a transaction's end (version 0, commit; version 0, coordinator epoch 0):
+/// the one kind of control record that every client knows and steps over.
+const MARKER_KEY: [u8; 4] = [0, 0, 0, 1];
+const MARKER_VALUE: [u8; 6] = [0; 6];
 /// The most that a record takes besides its bytes, in nearly every batch.
 const FRAMING_BYTES: usize = 16;
 
@@ -264,6 +270,41 @@ pub fn rebuild(header: &BatchHeader, first: Offset, columns: &Columns, output: &
     }
     rebuilt.end(staying.len(), largest);
     rebuilt
+}
+
+/// One batch in the place of a run of emptied ones, from `first` to `last`, that carries a reader
+/// past them.
+///
+/// A reader takes an answer in which there is not one record for one that was cut off: librdkafka
+/// asks for twice as much, and after ten of them tells of a message that is too large. A marker
+/// that ends the transaction of nobody is a record to every client, and none to its user.
+#[must_use]
+pub fn stepping_stone(first: &BatchHeader, last: &BatchHeader) -> Vec<u8> {
+    let delta = last.last_offset().0.wrapping_sub(first.base_offset.0);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + FRAMING_BYTES + 2 * MARKER_VALUE.len());
+    bytes.resize(HEADER_BYTES, 0);
+    let parts = RecordParts {
+        key: Some(&MARKER_KEY),
+        value: Some(&MARKER_VALUE),
+        headers: core::iter::empty(),
+    };
+    put_record(&mut bytes, 0, delta, parts);
+    let header = BatchHeader {
+        attributes: CONTROL,
+        // An answer holds far less than 2^31 offsets.
+        last_offset_delta: i32::try_from(delta).unwrap_or(i32::MAX),
+        base_timestamp: last.max_timestamp,
+        max_timestamp: last.max_timestamp,
+        producer_id: Author::NOBODY.producer_id,
+        producer_epoch: Author::NOBODY.producer_epoch,
+        base_sequence: Author::NOBODY.base_sequence,
+        record_count: 1,
+        size_bytes: bytes.len(),
+        leader_epoch: last.leader_epoch,
+        ..*first
+    };
+    write_header(&mut bytes, &header);
+    bytes
 }
 
 /// Whose a batch is that the broker makes of records it was given.

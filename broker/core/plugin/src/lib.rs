@@ -20,7 +20,7 @@ pub mod policy;
 pub mod staying;
 pub mod trouble;
 
-pub use batch::{Author, Rebuilt, compose, rebuild};
+pub use batch::{Author, Rebuilt, compose, rebuild, stepping_stone};
 pub use bisect::{Bisection, FailedRows, Verdict};
 pub use chain::{Chain, ChainError, Link, PluginRef};
 pub use check::{Invalid, InvalidPartitions, Place, check, check_partitions};

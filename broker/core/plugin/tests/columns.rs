@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use weir_plugin::{
     Author, Columns, Failure, FailureKind, Output, Place, Staying, check, compose,
     place::{ascending_base, place, sequence_of},
-    rebuild,
+    rebuild, stepping_stone,
 };
 use weir_types::{BatchHeader, Offset, Sequence, TimestampMs, batch::HEADER_BYTES};
 
@@ -129,6 +129,35 @@ fn a_batch_that_is_emptied_stays_as_an_empty_one() {
     assert_eq!(new.base_sequence, header.base_sequence);
     assert_eq!(new.max_timestamp, TimestampMs::NONE);
     assert_eq!(new.attributes, 0);
+}
+
+#[test]
+fn a_stepping_stone_is_one_control_record_at_the_last_offset() {
+    let (_, first) = batch(&[row(0, "a")]);
+    let first = BatchHeader {
+        base_offset: Offset(40),
+        attributes: 4,
+        record_count: 0,
+        ..first
+    };
+    let last = BatchHeader {
+        base_offset: Offset(100),
+        last_offset_delta: 9,
+        max_timestamp: TimestampMs(777),
+        ..first
+    };
+    let (rows, stone) = rows_of(&stepping_stone(&first, &last), 40);
+    assert_eq!(
+        (stone.base_offset, stone.last_offset()),
+        (Offset(40), Offset(109))
+    );
+    assert!(stone.is_control() && !stone.producer_id.is_some());
+    let [row] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert_eq!((row.offset, row.timestamp), (109, 777));
+    // Version 0, commit.
+    assert_eq!(row.key.as_deref(), Some(&[0, 0, 0, 1][..]));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! What became of a batch is kept under a budget, by view, chain and batch, so that ten readers cost
 //! one transform; who asks for one that is being made waits for it. Offsets stay, so a batch of
-//! which nothing is left goes out as an empty one, and its reader advances.
+//! which nothing is left goes out as an empty one, and its reader advances. An answer that would
+//! hold empty ones only holds a stepping stone instead.
 
 use super::chain::{Batchwise, Prepared};
 use super::counters::{PlaceKind, add};
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use weir_codec::Decompressor;
 use weir_meta::Topic;
 use weir_node::front::ViewRecords;
-use weir_plugin::{Columns, Place, Policy, rebuild};
+use weir_plugin::{Columns, Place, Policy, rebuild, stepping_stone};
 use weir_types::log::StoredBatch;
 use weir_types::{Batch, ErrorCode, Offset, PartitionIndex, TopicId};
 use weir_wire::Records;
@@ -174,13 +175,28 @@ impl Plugins {
         let mut shown = Vec::new();
         for batch in batches(records) {
             match maker.show(&batch) {
-                Ok(bytes) => shown.push(StoredBatch::Read(bytes)),
+                Ok(bytes) => shown.push(bytes),
                 // What comes before it can be read; the reader hears of it when it comes there.
                 Err(_) if !shown.is_empty() => break,
                 Err(reason) => return Err(stops(&reason)),
             }
         }
-        Ok(Records::Chunks(shown))
+        let shown = past_empty(shown).into_iter().map(StoredBatch::Read);
+        Ok(Records::Chunks(shown.collect()))
+    }
+}
+
+/// The batches, or a stepping stone where nothing is left in any of them.
+fn past_empty(shown: Vec<Bytes>) -> Vec<Bytes> {
+    let read = |bytes: &Bytes| Batch::parse(bytes).map(|batch| batch.header());
+    let Ok(headers) = shown.iter().map(read).collect::<Result<Vec<_>, _>>() else {
+        return shown;
+    };
+    match (headers.first(), headers.last()) {
+        (Some(first), Some(last)) if headers.iter().all(|header| header.record_count == 0) => {
+            vec![stepping_stone(first, last).into()]
+        }
+        _ => shown,
     }
 }
 
