@@ -41,6 +41,7 @@ ORDER = [
     "big_file",
     "kill",
     "job_kill",
+    "plugin_views",
     "retention",
     "cold_read",
 ]
