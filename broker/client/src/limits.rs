@@ -88,6 +88,13 @@ pub const DECOMPRESSED_BYTES_MAX: usize = weir_types::limits::BATCH_DECOMPRESSED
 /// Kafka's clients do: the list of all topics then goes out for each group, not for each member.
 pub const PATTERN_REFRESH_MS: u64 = 30_000;
 
+/// How long a classic member waits before it asks again for a topic that is not there, in
+/// milliseconds; it doubles.
+pub const MISSING_PAUSE_MS: u64 = 1_000;
+
+/// The longest pause between two questions for a topic that is not there, in milliseconds.
+pub const MISSING_PAUSE_MAX_MS: u64 = 10_000;
+
 /// The shortest time between two looks for topics that match a pattern, in milliseconds.
 pub const PATTERN_PAUSE_MS: u64 = 1_000;
 

@@ -605,13 +605,15 @@ async fn follow_a_topic_that_is_made_again(
 
 async fn of_topics_made_again(
     name: &'static str,
+    metadata_max_age: Option<Duration>,
     set: impl Fn(GroupConsumerBuilder) -> GroupConsumerBuilder,
 ) {
     let folder = tempfile::tempdir().expect("a folder");
     let broker = start(folder.path(), "plain://127.0.0.1:0").await;
     let change = |config: &mut ClientConfig| {
         config.allow_auto_create_topics = false;
-        config.metadata_max_age = Duration::from_secs(1);
+        // Five minutes otherwise, and nobody waits so long for a topic by its name.
+        config.metadata_max_age = metadata_max_age.unwrap_or(config.metadata_max_age);
     };
     let client = connect_with(&broker, change).await;
     let quick = Duration::from_millis(200);
@@ -624,7 +626,7 @@ async fn of_topics_made_again(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cooperative_members_follow_a_topic_that_is_made_again() {
-    of_topics_made_again("again", |builder| {
+    of_topics_made_again("again", None, |builder| {
         builder.topics(["again"]).protocol(GroupProtocol::Classic)
     })
     .await;
@@ -632,7 +634,7 @@ async fn cooperative_members_follow_a_topic_that_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eager_members_follow_a_topic_that_is_made_again() {
-    of_topics_made_again("eagain", |builder| {
+    of_topics_made_again("eagain", None, |builder| {
         let builder = builder.topics(["eagain"]).protocol(GroupProtocol::Classic);
         builder.classic_assignor(ClassicAssignor::Range)
     })
@@ -641,7 +643,7 @@ async fn eager_members_follow_a_topic_that_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_with_a_pattern_follow_a_topic_that_is_made_again() {
-    of_topics_made_again("pagain", |builder| {
+    of_topics_made_again("pagain", Some(Duration::from_secs(1)), |builder| {
         builder.pattern("pag.*").protocol(GroupProtocol::Classic)
     })
     .await;
@@ -649,5 +651,91 @@ async fn members_with_a_pattern_follow_a_topic_that_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_of_the_consumer_protocol_follow_a_topic_that_is_made_again() {
-    of_topics_made_again("cagain", |builder| builder.topics(["cagain"])).await;
+    of_topics_made_again("cagain", None, |builder| builder.topics(["cagain"])).await;
+}
+
+/// Tells of offsets that were dropped.
+struct Gleaner(mpsc::UnboundedSender<BTreeSet<TopicPartition>>);
+
+impl RebalanceListener for Gleaner {
+    fn offsets_dropped(&mut self, partitions: &BTreeSet<TopicPartition>, reason: &str) {
+        assert!(reason.contains("UNKNOWN_TOPIC"), "{reason}");
+        self.0.send(partitions.clone()).expect("the test listens");
+    }
+}
+
+/// A member that reads on where one of its topics is deleted before what it read there was
+/// committed.
+async fn outlives_a_topic(
+    name: &str,
+    set: impl FnOnce(GroupConsumerBuilder) -> GroupConsumerBuilder,
+) {
+    let change = |config: &mut ClientConfig| config.allow_auto_create_topics = false;
+    with_client_of(change, |client| async move {
+        let admin = client.admin();
+        let (mini, rest) = (format!("{name}-mini"), format!("{name}-rest"));
+        for topic in [&mini, &rest] {
+            let new = NewTopic::new(topic, 1);
+            admin.create_topic(new).await.expect("made");
+        }
+        let (told, mut dropped) = mpsc::unbounded_channel();
+        let builder = client.group(name).offset_reset(OffsetReset::Earliest);
+        let builder = set(builder).heartbeat_interval(Duration::from_millis(200));
+        // Not before the topic is deleted.
+        let builder = builder.auto_commit(Duration::from_secs(60));
+        let mut member = builder.listener(Gleaner(told)).build().expect("builds");
+        write(&client, &mini, 1, 1).await;
+        assert_eq!(read(&mut member, 1).await, [0]);
+        admin.delete_topic(mini.as_str()).await.expect("deleted");
+        let gone = TopicPartition::new(mini.as_str(), 0);
+        // What the program itself commits it hears of.
+        let by_hand = member.commit_offsets([(gone.clone(), Offset(1).into())]);
+        let error = tokio::select! {
+            done = by_hand => done.expect_err("there is no such topic"),
+            record = member.next() => panic!("there is no record: {record:?}"),
+        };
+        assert!(
+            matches!(&error, GroupError::Commit { error, .. } if matches!(
+                error.code,
+                ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
+            )),
+            "{error}"
+        );
+        let partitions = tokio::select! {
+            partitions = dropped.recv() => partitions.expect("the member lives"),
+            record = member.next() => panic!("there is no record: {record:?}"),
+        };
+        assert_eq!(partitions, BTreeSet::from([gone]));
+        write(&client, &rest, 1, 2).await;
+        assert_eq!(read(&mut member, 2).await, [0, 1]);
+        member.close().await.expect("closed");
+        let kept = admin.group_offsets(name, None).await.expect("kept");
+        assert_eq!(
+            kept[&TopicPartition::new(rest.as_str(), 0)].offset,
+            Offset(2)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_of_the_consumer_protocol_outlives_a_topic() {
+    outlives_a_topic("cout", |builder| builder.topics(["cout-mini", "cout-rest"])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_classic_member_outlives_a_topic() {
+    outlives_a_topic("out", |builder| {
+        let builder = builder.topics(["out-mini", "out-rest"]);
+        builder.protocol(GroupProtocol::Classic)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_with_a_pattern_outlives_a_topic() {
+    outlives_a_topic("pout", |builder| {
+        builder.pattern("pout-.*").protocol(GroupProtocol::Classic)
+    })
+    .await;
 }

@@ -42,6 +42,11 @@ pub(crate) enum Order {
     Away(String),
     /// Tell the listener that it is back, after so long.
     Back(Duration),
+    /// Tell the listener of offsets that are not committed, for this reason.
+    Dropped {
+        partitions: BTreeSet<TopicPartition>,
+        reason: String,
+    },
     /// Tell the program of an error after which the member goes on.
     Warn(GroupError),
     /// Tell the program that it is over.

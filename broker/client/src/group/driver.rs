@@ -9,12 +9,14 @@ use super::{
     desk::{Desk, Event, Order, Start},
     member::{Answer, Ask, Input, Member, Output, is_away},
     offsets::Ids,
-    work::{Counted, Desktop, Made, made},
+    work::{Counted, Desktop, Gone, Made, commit_error, is_gone, made},
 };
 use crate::{
     cluster::metadata::Metadata,
-    error::{GroupError, RequestError},
-    limits::{FAREWELL_MS, PATTERN_PAUSE_MS, PATTERN_REFRESH_MS},
+    error::{AdminError, GroupError, RequestError},
+    limits::{
+        FAREWELL_MS, MISSING_PAUSE_MAX_MS, MISSING_PAUSE_MS, PATTERN_PAUSE_MS, PATTERN_REFRESH_MS,
+    },
     record::TopicPartition,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -39,7 +41,7 @@ enum Done {
     Placed(Option<Vec<Start>>),
     Names(BTreeMap<TopicId, Arc<str>>),
     Counts(Counted),
-    Committed(Result<(), GroupError>),
+    Committed(Result<(), GroupError>, Gone),
     Learned,
     Nothing,
 }
@@ -72,7 +74,7 @@ pub(crate) struct Driver {
     queue: VecDeque<Job>,
     /// The job that is being carried out.
     current: Option<Job>,
-    /// What the group keeps, as far as this member knows.
+    /// What the group keeps, as far as this member knows, or will not take.
     kept: BTreeMap<TopicPartition, Offset>,
     snapshot_at: Option<Instant>,
     is_snapshot_asked: bool,
@@ -82,11 +84,13 @@ pub(crate) struct Driver {
     is_stalled: bool,
     /// Since when the coordinator gives no answer that counts.
     away_since: Option<Instant>,
-    /// When all topics were asked for, for an expression.
+    /// When topics were asked for: all for an expression, or those that are missing.
     learned_at: Instant,
     is_learning: bool,
     /// Whether the member joins, and is to know all topics then.
     is_learning_asked: bool,
+    /// How long the next question for named topics waits, while one of them is not there.
+    missing_pause: Option<Duration>,
     /// When the last commit, or then leaving, is given up.
     over_at: Option<Instant>,
     is_leaving: bool,
@@ -123,6 +127,7 @@ impl Driver {
             learned_at: now,
             is_learning: false,
             is_learning_asked: false,
+            missing_pause: None,
             over_at: None,
             is_leaving: false,
             farewell: None,
@@ -217,14 +222,17 @@ impl Driver {
         self.input(Input::Tick);
     }
 
-    /// When all topics are to be asked for, where the client itself matches an expression.
+    /// When topics are to be asked for, where the client itself has to know them: all of them for
+    /// an expression, or the named ones while one is not there, since it may be made any time.
     fn learn_at(&self) -> Option<Instant> {
         let settings = &self.desktop.settings;
-        let is_matching = settings.protocol == GroupProtocol::Classic && settings.pattern.is_some();
-        if !is_matching || self.is_learning {
+        if settings.protocol != GroupProtocol::Classic || self.is_learning {
             return None;
         }
         let max_age = self.desktop.shared.config.metadata_max_age;
+        if settings.pattern.is_none() {
+            return self.missing_pause.map(|pause| self.learned_at + pause);
+        }
         let age = if self.is_learning_asked {
             max_age.min(Duration::from_millis(PATTERN_PAUSE_MS))
         } else if self.member.is_leader() {
@@ -367,14 +375,23 @@ impl Driver {
         let until = now + limit.min(self.desktop.shared.config.operation_timeout);
         self.current = Some(job);
         self.tasks.push(Box::pin(async move {
-            Done::Committed(desktop.commit(offsets, ids, membership, until).await)
+            let mut gone = Gone::new();
+            let result = desktop.commit(offsets, ids, membership, until, &mut gone);
+            Done::Committed(result.await, gone)
         }));
     }
 
-    fn committed(&mut self, result: Result<(), GroupError>) {
+    fn committed(&mut self, mut result: Result<(), GroupError>, gone: Gone) {
         let Some(job) = self.current.take() else {
             return;
         };
+        if let Cause::Asked(..) = job.cause {
+            if let (Ok(()), Some((partition, error))) = (&result, gone.into_iter().next()) {
+                result = Err(commit_error(partition, AdminError::Broker(error)));
+            }
+        } else {
+            result = self.drop_gone(&job, result, gone);
+        }
         match &result {
             // What another member has read since may have been committed, too.
             Ok(()) if job.membership != self.member.identity().membership => {}
@@ -407,6 +424,40 @@ impl Driver {
                 self.leave(Duration::from_millis(FAREWELL_MS));
             }
         }
+    }
+
+    /// Nobody wants the offsets of topics that are gone: by itself the member does not try again,
+    /// and no program ends over it.
+    fn drop_gone(
+        &mut self,
+        job: &Job,
+        mut result: Result<(), GroupError>,
+        mut gone: Gone,
+    ) -> Result<(), GroupError> {
+        if let Err(GroupError::Commit { partition, error }) = &result
+            && is_gone(error.code, true)
+        {
+            // There was no time for patience.
+            gone.insert(partition.clone(), error.clone());
+            result = Ok(());
+        }
+        let Some(error) = gone.values().next() else {
+            return result;
+        };
+        let reason = error.to_string();
+        let partitions: BTreeSet<_> = gone.into_keys().collect();
+        tracing::warn!(
+            group = %self.desktop.settings.group, ?partitions, reason,
+            "offsets of topics that are gone were dropped"
+        );
+        if job.membership == self.member.identity().membership {
+            let dropped = job.offsets.iter();
+            let dropped = dropped.filter(|(partition, _)| partitions.contains(*partition));
+            self.kept
+                .extend(dropped.map(|(partition, at)| (partition.clone(), at.offset)));
+        }
+        self.desk.order(Order::Dropped { partitions, reason });
+        result
     }
 
     /// The last commit has taken too long, and so nobody waits for one any more; or the farewell.
@@ -481,8 +532,12 @@ impl Driver {
             }
             Done::Names(names) => self.input(Input::Names(names)),
             Done::Counts(counted) => self.counted(counted),
-            Done::Committed(result) => self.committed(result),
-            Done::Learned => self.is_learning = false,
+            Done::Committed(result, gone) => self.committed(result, gone),
+            Done::Learned => {
+                self.is_learning = false;
+                let longest = Duration::from_millis(MISSING_PAUSE_MAX_MS);
+                self.missing_pause = self.missing_pause.map(|pause| longest.min(pause * 2));
+            }
             Done::Nothing => {}
         }
     }
@@ -569,6 +624,13 @@ impl Driver {
         let settings = &self.desktop.settings;
         if settings.protocol != GroupProtocol::Classic {
             return;
+        }
+        let is_missing = |topic| made(metadata, topic).is_none();
+        if !settings.topics.iter().any(|topic| is_missing(topic)) {
+            self.missing_pause = None;
+        } else if self.missing_pause.is_none() {
+            self.missing_pause = Some(Duration::from_millis(MISSING_PAUSE_MS));
+            self.learned_at = Instant::now();
         }
         let topics = metadata.topics.iter().filter(|(name, topic)| {
             let is_named = settings.topics.contains(*name);

@@ -61,6 +61,13 @@ pub trait RebalanceListener: Send {
         let _ = partitions;
     }
 
+    /// What was to be committed of these partitions, by itself, when they were given up or at the
+    /// end, is dropped, and the member goes on: the coordinator does not know their topics (any
+    /// more), in these words.
+    fn offsets_dropped(&mut self, partitions: &BTreeSet<TopicPartition>, reason: &str) {
+        let _ = (partitions, reason);
+    }
+
     /// The group's coordinator does not answer, or is none any more, for this reason. The member
     /// looks for it, again and again, and reads on meanwhile; what it commits waits.
     fn coordinator_away(&mut self, reason: &str) {

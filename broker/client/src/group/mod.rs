@@ -226,6 +226,9 @@ impl GroupConsumer {
             Order::Report => self.tell(Event::Polled),
             Order::Away(reason) => self.listener.coordinator_away(&reason),
             Order::Back(after) => self.listener.coordinator_back(after),
+            Order::Dropped { partitions, reason } => {
+                self.listener.offsets_dropped(&partitions, &reason);
+            }
             Order::Warn(error) => self.warnings.push_back(error),
             Order::Fail(error) => self.failed = Some(error),
         }
@@ -433,8 +436,9 @@ impl GroupConsumer {
         self.tell(Event::Close { commit, reply });
         let closed = answer.await.unwrap_or(Err(GroupError::Closed));
         for order in self.desk.look() {
-            if let Order::Warn(error) = order {
-                self.warnings.push_back(error);
+            // There is nothing left to do others to.
+            if matches!(order, Order::Warn(_) | Order::Dropped { .. }) {
+                self.obey(order);
             }
         }
         closed.and_then(|()| self.warnings.pop_front().map_or(Ok(()), Err))

@@ -251,18 +251,18 @@ impl Desktop {
     }
 
     /// Commits offsets that were read in a membership, again while that may help and it lasts.
-    /// Those of topics that are gone keep the others from nothing.
+    /// Those of topics that are gone keep the others from nothing, and are told apart.
     pub(crate) async fn commit(
         &self,
         mut open: Offsets,
         ids: Ids,
         membership: u64,
         until: Instant,
+        gone: &mut Gone,
     ) -> Result<(), GroupError> {
         let mut attempts = Attempts::until(until);
         // A topic that was just made may not have reached the coordinator.
         let patience = Instant::now() + Duration::from_millis(TOPIC_WAIT_MS);
-        let mut gone = None;
         while let Some(first) = open.keys().next().cloned() {
             let identity = self.desk.identity();
             if identity.epoch < 0 || identity.membership != membership {
@@ -285,13 +285,11 @@ impl Desktop {
                             open.remove(&partition);
                             continue;
                         };
-                        let is_gone = is_gone(error.code, Instant::now() >= patience);
-                        let error = AdminError::Broker(error);
-                        if is_gone {
+                        if is_gone(error.code, Instant::now() >= patience) {
                             open.remove(&partition);
-                            gone.get_or_insert((partition, error));
+                            gone.insert(partition, error);
                         } else {
-                            failed.get_or_insert((partition, error));
+                            failed.get_or_insert((partition, AdminError::Broker(error)));
                         }
                     }
                     failed
@@ -306,9 +304,7 @@ impl Desktop {
                 return Err(commit_error(partition, error));
             }
         }
-        gone.map_or(Ok(()), |(partition, error)| {
-            Err(commit_error(partition, error))
-        })
+        Ok(())
     }
 
     fn forget_if_moved(&self, error: &AdminError) {
@@ -370,8 +366,11 @@ pub(crate) fn made(metadata: &Metadata, topic: &str) -> Option<Made> {
     (!topic.error.is_err()).then_some((topic.id, topic.partitions.len()))
 }
 
+/// Partitions whose offsets nobody wants any more, since their topics are gone.
+pub(crate) type Gone = BTreeMap<TopicPartition, BrokerError>;
+
 /// Whether a topic is not there any more; one that a broker does not know by name may be new.
-const fn is_gone(code: ErrorCode, is_late: bool) -> bool {
+pub(crate) const fn is_gone(code: ErrorCode, is_late: bool) -> bool {
     matches!(code, ErrorCode::UnknownTopicId)
         || is_late && matches!(code, ErrorCode::UnknownTopicOrPartition)
 }

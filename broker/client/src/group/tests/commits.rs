@@ -3,10 +3,12 @@
 
 use crate::{
     ErrorCode, GroupConsumer, GroupConsumerBuilder, GroupError, GroupProtocol, OffsetReset,
+    RebalanceListener,
     fake::{Asked, FakeCluster, topic_id},
     group::Commit,
     record::TopicPartition,
 };
+use std::collections::BTreeSet;
 use tokio::sync::{mpsc, oneshot};
 use weir_types::{Offset, PartitionIndex};
 use weir_wire::{
@@ -241,6 +243,79 @@ async fn what_was_read_of_a_topic_that_is_gone_is_committed_for_no_other() {
             if error.code == ErrorCode::UnknownTopicId),
         "{error}"
     );
+}
+
+/// What a listener hears of offsets that are dropped.
+struct Gleaner(mpsc::UnboundedSender<BTreeSet<TopicPartition>>);
+
+impl RebalanceListener for Gleaner {
+    fn offsets_dropped(&mut self, partitions: &BTreeSet<TopicPartition>, _: &str) {
+        self.0.send(partitions.clone()).expect("the test listens");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_automatic_commit_for_a_topic_that_is_gone_is_dropped() {
+    let (told, mut dropped) = mpsc::unbounded_channel();
+    let mut stage = Stage::new(|builder| builder.listener(Gleaner(told))).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(-1));
+    let beat = stage.heartbeat(5).await;
+    // By time.
+    let (asked, reply) = stage.commit().await;
+    assert_eq!(asked, (5, 0));
+    answer(reply, taken(ErrorCode::UnknownTopicId));
+    let partitions = tokio::select! {
+        partitions = dropped.recv() => partitions,
+        asked = stage.next() => panic!("in vain: {:?}", asked.0),
+    };
+    let gone = BTreeSet::from([TopicPartition::new("t", 0)]);
+    assert_eq!(partitions, Some(gone));
+    // It is not tried again, neither by time nor when the partition goes.
+    tokio::select! {
+        () = tokio::time::sleep(std::time::Duration::from_secs(20)) => {}
+        asked = stage.next() => panic!("in vain: {:?}", asked.0),
+    }
+    answer(beat, share(5, &[]));
+    match stage.next().await {
+        (Request::ConsumerGroupHeartbeat(asked), _) => {
+            assert_eq!(asked.topic_partitions, Some(Vec::new()));
+        }
+        (other, _) => panic!("not a heartbeat: {other:?}"),
+    }
+    assert!(dropped.try_recv().is_err(), "it is told once");
+}
+
+#[tokio::test]
+async fn a_last_commit_for_a_topic_that_is_gone_is_no_error() {
+    let (told, mut dropped) = mpsc::unbounded_channel();
+    let mut stage = Stage::new(|builder| builder.listener(Gleaner(told))).await;
+    answer(stage.heartbeat(0).await, share(5, &[0]));
+    answer(stage.place().await, offset(-1));
+    answer(stage.heartbeat(5).await, quiet(5));
+    let Stage {
+        consumer,
+        mut asked,
+    } = stage;
+    let coordinator = async {
+        loop {
+            match asked.recv().await.expect("the client asks") {
+                (Request::OffsetCommit(_), reply) => {
+                    answer(reply, taken(ErrorCode::UnknownTopicId));
+                }
+                (Request::ConsumerGroupHeartbeat(asked), reply) => {
+                    assert_eq!(asked.member_epoch, -1, "it leaves");
+                    answer(reply, quiet(-1));
+                    return;
+                }
+                (other, _) => panic!("not a commit: {other:?}"),
+            }
+        }
+    };
+    let (closed, ()) = tokio::join!(consumer.close(), coordinator);
+    closed.expect("nobody wants that offset");
+    let gone = BTreeSet::from([TopicPartition::new("t", 0)]);
+    assert_eq!(dropped.try_recv(), Ok(gone));
 }
 
 #[tokio::test]
