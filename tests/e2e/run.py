@@ -42,6 +42,7 @@ ORDER = [
     "kill",
     "job_kill",
     "plugin_views",
+    "plugin_upgrade",
     "retention",
     "cold_read",
 ]
