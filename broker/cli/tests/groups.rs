@@ -257,3 +257,27 @@ fn what_a_member_may_get_wrong_is_one_line() {
         assert_eq!(broker.weir(&args).good().text(), "");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_member_outlives_a_topic() {
+    let place = Place::new();
+    let quick = ["--set", "group.consumer.heartbeat.interval.ms=100"];
+    let broker = place.serve(&[&QUICK[..], &quick].concat());
+    for protocol in ["consumer", "classic"] {
+        let rest = format!("rest-{protocol}");
+        fill(&broker, "mini", "1", 0);
+        fill(&broker, &rest, "1", 0);
+        let args = ["consume", "mini", &rest, "-g", protocol, "--from-beginning"];
+        // What is open when the topic goes is to be dropped, not to be committed before.
+        let how = ["--group-protocol", protocol, "--commit-interval", "1m"];
+        let mut member = Member::start(&broker, &[&args[..], &how].concat());
+        broker.weir_with(&["produce", "mini"], b"0\n").good();
+        assert_eq!(member.line(), "0");
+        broker.weir(&["topic", "delete", "mini", "--yes"]).good();
+        member.until("committed: ");
+        broker.weir_with(&["produce", &rest], b"1\n").good();
+        assert_eq!(member.line(), "1", "{protocol}");
+        assert_eq!(member.interrupt(), (0, String::new()));
+    }
+}

@@ -284,6 +284,16 @@ impl Ledger {
             .collect()
     }
 
+    /// These need not be committed again: the group has them, or nobody wants them any more.
+    fn settle_commit(&mut self, offsets: BTreeMap<TopicPartition, Offset>) {
+        for (partition, offset) in offsets {
+            // What was given up meanwhile is no longer of interest.
+            if self.written.contains_key(&partition) {
+                self.committed.insert(partition, offset);
+            }
+        }
+    }
+
     fn forget(&mut self, partition: &TopicPartition) {
         self.printed.remove(partition);
         self.written.remove(partition);
@@ -362,6 +372,11 @@ impl RebalanceListener for Ear {
         self.tell(Change::Lost(partitions.clone()));
     }
 
+    fn offsets_dropped(&mut self, partitions: &BTreeSet<TopicPartition>, reason: &str) {
+        let all = human::partitions(partitions);
+        eprintln!("weir: the offsets of {all} were not committed: {reason}");
+    }
+
     fn coordinator_away(&mut self, reason: &str) {
         if self.was_in {
             self.is_away = true;
@@ -380,6 +395,19 @@ impl RebalanceListener for Ear {
                 human::duration(after)
             );
         }
+    }
+}
+
+/// The topic of an offset that was not committed since the coordinator knows no such topic (any
+/// more): no reason to end, others may still have records.
+fn gone_topic(error: &GroupError) -> Option<&str> {
+    match error {
+        GroupError::Commit { partition, error } => matches!(
+            error.code,
+            ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
+        )
+        .then_some(&*partition.topic),
+        _ => None,
     }
 }
 
@@ -602,16 +630,15 @@ impl Reading<'_> {
         };
         match Pin::new(&mut under_way.commit).now_or_never() {
             None => self.under_way = Some(under_way),
-            Some(Ok(())) => {
-                let mut ledger = self.ledger.lock();
-                for (partition, offset) in under_way.offsets {
-                    // What was given up meanwhile is no longer of interest.
-                    if ledger.written.contains_key(&partition) {
-                        ledger.committed.insert(partition, offset);
-                    }
+            Some(Ok(())) => self.ledger.lock().settle_commit(under_way.offsets),
+            Some(Err(error)) => {
+                if let Some(topic) = gone_topic(&error) {
+                    let mut offsets = under_way.offsets;
+                    offsets.retain(|partition, _| *partition.topic == *topic);
+                    self.ledger.lock().settle_commit(offsets);
                 }
+                self.complain(error)?;
             }
-            Some(Err(error)) => self.complain(error)?,
         }
         Ok(self.under_way.is_none())
     }
@@ -622,6 +649,7 @@ impl Reading<'_> {
             FencedMemberEpoch, IllegalGeneration, StaleMemberEpoch, UnknownMemberId,
         };
         let is_passing = match &error {
+            _ if gone_topic(&error).is_some() => true,
             GroupError::Commit { error, .. } => matches!(
                 error.code,
                 FencedMemberEpoch | IllegalGeneration | StaleMemberEpoch | UnknownMemberId
