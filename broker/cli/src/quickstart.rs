@@ -2,6 +2,7 @@
 //! QUIC, counted and compared, with the rates. Everything goes through the same client that other
 //! programs use; nothing is taken from inside the broker.
 
+mod masked;
 mod source;
 
 use crate::args::JsonArg;
@@ -71,6 +72,9 @@ struct Report {
     start_seconds: f64,
     produce_seconds: f64,
     consume_seconds: f64,
+    view: Option<String>,
+    masked_field: Option<String>,
+    masked_records: Vec<String>,
 }
 
 /// Runs the command.
@@ -127,7 +131,17 @@ async fn with_broker(
     let (received, consumed) = run.consume(&topic, &sent).await?;
     compare(&sent, &received)?;
     let total = total(&received);
+    args.line(format_args!(
+        "checked    {} records, {} bytes: each partition's count, bytes and order agree",
+        human::count(i128::from(total.records)),
+        human::count(i128::from(total.bytes))
+    ))?;
+    let masked = interrupt.or(masked::masked(&client, &topic)).await?;
     if args.json.json {
+        let (view, field) = masked
+            .as_ref()
+            .map(|m| (m.view.clone(), m.field.clone()))
+            .unzip();
         return output::json(&Report {
             bootstrap,
             data: absolute(broker.data()),
@@ -139,30 +153,60 @@ async fn with_broker(
             start_seconds: took.as_secs_f64(),
             produce_seconds: produced.as_secs_f64(),
             consume_seconds: consumed.as_secs_f64(),
+            view,
+            masked_field: field,
+            masked_records: masked.map(|masked| masked.records).unwrap_or_default(),
         });
     }
+    show_masked(masked.as_ref(), &topic, broker)?;
+    farewell(args, broker, &bootstrap, &topic)
+}
+
+/// The plugin at work, and how any other client sees the same.
+fn show_masked(masked: Option<&masked::Masked>, topic: &str, broker: &Broker) -> Outcome {
+    let Some(masked) = masked else {
+        return output::line("plugin     none is shown: the records are no JSON objects");
+    };
+    output::line(format_args!("plugin     {} deployed", masked.plugin))?;
     output::line(format_args!(
-        "checked    {} records, {} bytes: each partition's count, bytes and order agree",
-        human::count(i128::from(total.records)),
-        human::count(i128::from(total.bytes))
+        "view       {}: `{topic}` with `{}` masked, read by its name:",
+        masked.view, masked.field
     ))?;
-    output::line(format_args!(
-        "data       {}",
-        absolute(broker.data()).display()
-    ))?;
-    output::line(format_args!("profile    {}", profile.display()))?;
-    if args.stay {
-        hints(broker, &bootstrap, &profile.display().to_string(), &topic)?;
-    } else {
-        let data = absolute(broker.data()).display().to_string();
+    for record in &masked.records {
+        output::line(format_args!("  {}", human::name(record)))?;
+    }
+    if let Some(plain) = plain(broker) {
         output::line(format_args!(
-            "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`;\n\
-             then share the records among readers with `weir consume {topic} --group billing` and \
-             look at them with\n`weir group describe billing` and `weir group lag --watch`.",
-            shell_quoted(&data)
+            "  kcat -b {plain} -t {} -p 0 -C -o beginning -c {} shows the same while a broker serves",
+            masked.view,
+            masked::SHOWN
         ))?;
     }
     Ok(())
+}
+
+/// Where clients without certificates get in.
+fn plain(broker: &Broker) -> Option<String> {
+    let mut listeners = broker.listeners().iter();
+    let plain = listeners.find(|bound| bound.transport == weir_net::Transport::Plain)?;
+    Some(plain.advertised.to_string())
+}
+
+/// What to do next.
+fn farewell(args: &QuickstartArgs, broker: &Broker, bootstrap: &str, topic: &str) -> Outcome {
+    let profile = absolute(broker.profile()).display().to_string();
+    let data = absolute(broker.data()).display().to_string();
+    output::line(format_args!("data       {data}"))?;
+    output::line(format_args!("profile    {profile}"))?;
+    if args.stay {
+        return hints(broker, bootstrap, &profile, topic);
+    }
+    output::line(format_args!(
+        "\nRun it again with --stay to keep the broker serving, or `weir serve --data {}`;\n\
+         then share the records among readers with `weir consume {topic} --group billing` and \
+         look at them with\n`weir group describe billing` and `weir group lag --watch`.",
+        shell_quoted(&data)
+    ))
 }
 
 impl QuickstartArgs {
@@ -338,14 +382,9 @@ fn hints(broker: &Broker, bootstrap: &str, profile: &str, topic: &str) -> Outcom
     output::line(format_args!(
         "  echo hello | {binary} produce greetings --create {flags}"
     ))?;
-    let plain = broker
-        .listeners()
-        .iter()
-        .find(|b| b.transport == weir_net::Transport::Plain);
-    if let Some(plain) = plain {
+    if let Some(plain) = plain(broker) {
         output::line(format_args!(
-            "  kcat -b {} -t {topic} -C -o beginning -c 5",
-            plain.advertised
+            "  kcat -b {plain} -t {topic} -C -o beginning -c 5"
         ))?;
     }
     Ok(())

@@ -138,9 +138,31 @@ fn examples(help: &str) -> Vec<String> {
 
 /// Examples that never end or take long are only read, by adding `--help`.
 fn is_only_read(example: &str) -> bool {
-    ["weir serve", "weir quickstart", "weir bench", "weir store"]
-        .iter()
+    let read = [
+        "weir serve",
+        "weir quickstart",
+        "weir bench",
+        "weir store",
+        // They need a language's own tools.
+        "weir plugin build",
+        "weir plugin dev",
+    ];
+    read.iter()
         .any(|start| example.starts_with(start) && !example.contains("--print-config"))
+}
+
+/// What the examples of plugins, views and jobs stand on.
+fn set_up_plugins(place: &Place, broker: &Broker<'_>, is_deployed: bool) {
+    let topics = ["topic", "create", "broken", "archive", "eu", "us", "other"];
+    broker.weir(&topics).good();
+    for name in ["mask-fields.wasm", "route-by-field.wasm"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/prebuilt");
+        let bytes = std::fs::read(root.join(name)).unwrap();
+        let file = place.write(name, bytes).display().to_string();
+        if is_deployed {
+            broker.weir(&["plugin", "deploy", &file]).good();
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -158,6 +180,9 @@ fn the_examples_of_the_help_work() {
         "quickstart",
         "bench",
         "store",
+        "plugin",
+        "view",
+        "job",
     ];
     for page in pages {
         let place = Place::new();
@@ -191,6 +216,9 @@ fn the_examples_of_the_help_work() {
                 "-e",
             ];
             broker.weir(&args).good();
+        }
+        if ["plugin", "view", "job"].contains(&page) {
+            set_up_plugins(&place, &broker, page != "plugin");
         }
         let help = place.weir([page, "--help"]).good().text();
         let examples = examples(&help);
@@ -238,48 +266,79 @@ fn every_command_that_a_document_names_is_understood() {
     assert!(count > 5, "only {count} commands found");
 }
 
+/// Every command there is.
+const COMMANDS: &[&str] = &[
+    "serve",
+    "quickstart",
+    "topic",
+    "topic create",
+    "topic list",
+    "topic describe",
+    "topic alter",
+    "topic delete",
+    "topic offsets",
+    "topic delete-records",
+    "produce",
+    "consume",
+    "group",
+    "group list",
+    "group describe",
+    "group lag",
+    "group history",
+    "group watch",
+    "group reset-offsets",
+    "group skip",
+    "group remove-member",
+    "group delete-offsets",
+    "group delete",
+    "plugin",
+    "plugin new",
+    "plugin build",
+    "plugin check",
+    "plugin test",
+    "plugin dev",
+    "plugin deploy",
+    "plugin activate",
+    "plugin rollback",
+    "plugin remove",
+    "plugin attach",
+    "plugin detach",
+    "plugin list",
+    "plugin describe",
+    "plugin logs",
+    "plugin replay",
+    "view",
+    "view create",
+    "view list",
+    "view describe",
+    "view delete",
+    "job",
+    "job create",
+    "job list",
+    "job describe",
+    "job pause",
+    "job resume",
+    "job restart",
+    "job delete",
+    "bench",
+    "bench produce",
+    "bench consume",
+    "bench latency",
+    "cluster",
+    "cluster describe",
+    "store",
+    "store check",
+    "store dump",
+    "certs",
+    "certs issue",
+    "certs show",
+    "completions",
+];
+
 #[test]
 fn every_subcommand_explains_itself() {
     let place = Place::new();
-    let all = [
-        "serve",
-        "quickstart",
-        "topic",
-        "topic create",
-        "topic list",
-        "topic describe",
-        "topic alter",
-        "topic delete",
-        "topic offsets",
-        "topic delete-records",
-        "produce",
-        "consume",
-        "group",
-        "group list",
-        "group describe",
-        "group lag",
-        "group history",
-        "group watch",
-        "group reset-offsets",
-        "group skip",
-        "group remove-member",
-        "group delete-offsets",
-        "group delete",
-        "bench",
-        "bench produce",
-        "bench consume",
-        "bench latency",
-        "cluster",
-        "cluster describe",
-        "store",
-        "store check",
-        "store dump",
-        "certs",
-        "certs issue",
-        "certs show",
-        "completions",
-    ];
-    for command in all {
+    for command in COMMANDS {
         let words = command.split(' ').chain(["--help"]);
         let text = place.weir(words).good().text();
         assert!(text.contains("Usage: weir"), "{command}: {text}");

@@ -31,6 +31,13 @@ fn a_file_goes_in_and_comes_out_twice() {
         assert!(text.contains(&format!("topic      {topic}")), "{text}");
         assert!(text.contains("checked    20,000 records"), "{text}");
         assert!(text.contains("weir-data"), "{text}");
+        let view = format!("masked-{}", topic.split(',').next().unwrap());
+        assert!(text.contains(&format!("view       {view}: ")), "{text}");
+        assert!(text.contains("\"customer\":\"***\"}"), "{text}");
+        assert!(
+            text.contains(&format!("-t {view} -p 0 -C -o beginning")),
+            "{text}"
+        );
     }
 }
 
@@ -44,6 +51,11 @@ fn json_gives_the_figures_and_nothing_else() {
     assert_eq!(report["records"], 20_000, "{text}");
     assert_eq!(report["topic"], "orders", "{text}");
     assert!(report["consume_seconds"].as_f64().unwrap() > 0.0, "{text}");
+    assert_eq!(report["masked_field"], "customer", "{text}");
+    assert_eq!(
+        report["masked_records"][0], "{\"order\":0,\"customer\":\"***\"}",
+        "{text}"
+    );
 }
 
 #[test]
