@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const PYTHON_MISSING: &str = "install it: `pip install componentize-py`";
-const JS_MISSING: &str = "install it in the plugin's folder: `npm install @bytecodealliance/componentize-js \
-     @bytecodealliance/jco`";
+const JS_MISSING: &str =
+    "install Node.js 20 or later, and run `npm install` in the plugin's folder";
 
 /// Builds a plugin in Python.
 pub(super) fn python(project: &Project) -> Outcome<Vec<u8>> {
