@@ -245,6 +245,7 @@ fn a_job_routes_records_and_can_be_paused() {
         (&told[0]["state"], &told[0]["paused"]),
         (&"paused".into(), &true.into())
     );
+    assert_eq!(told[0]["partitions"][0]["behind"], 2);
     assert_eq!(read(&broker, "one"), "");
     broker.weir(&["job", "resume", "route"]).good();
     let routed = broker

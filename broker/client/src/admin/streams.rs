@@ -126,7 +126,9 @@ impl JobProgress {
     /// Records that it has not read yet.
     #[must_use]
     pub const fn behind(&self) -> i64 {
-        let behind = self.high_watermark.0 - self.offset.0;
+        // A job that has read nothing yet is at -1.
+        let offset = if self.offset.0 < 0 { 0 } else { self.offset.0 };
+        let behind = self.high_watermark.0 - offset;
         if behind < 0 { 0 } else { behind }
     }
 }
