@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Place, finish_within};
+use support::{Done, Place, finish_within};
 
 /// The longest a build may take; the standard library may be built with it.
 const BUILD_MAX: Duration = Duration::from_secs(900);
@@ -203,17 +203,31 @@ fn new_projects_are_written_for_every_language() {
     assert!(none.contains("holds no plugin"), "{none}");
 }
 
-/// Builds a new project with what is installed and runs it on its own pairs; where nothing is, the
-/// error says what to install.
-fn build_and_test(lang: &str, world: &str, set: &[&str], install: &str) {
+/// Whether a build found no tools of its language here; any other failure is one of the test.
+fn is_without_tools(done: &Done) -> bool {
+    let missing = [
+        "there is no clang",
+        "there is no wasm-ld",
+        "no Rust here can build",
+    ];
+    let is_missing = missing.iter().any(|start| done.err.contains(start));
+    if done.code != 0 && is_missing {
+        eprintln!("skipped, tools are missing: {}", done.err);
+        return true;
+    }
+    assert_eq!(done.code, 0, "{}", done.err);
+    false
+}
+
+/// Builds a new project with what is installed and runs it on its own pairs.
+fn build_and_test(lang: &str, world: &str, set: &[&str]) {
     let place = Place::new();
     place
         .weir(["plugin", "new", "--lang", lang, "--world", world, "made"])
         .good();
     let build = place.command(["plugin", "build", "made", "--json"]);
     let built = finish_within(build, b"", BUILD_MAX);
-    if built.code != 0 {
-        assert!(built.err.contains(install), "{}", built.err);
+    if is_without_tools(&built) {
         return;
     }
     let told = built.json();
@@ -232,19 +246,20 @@ fn build_and_test(lang: &str, world: &str, set: &[&str], install: &str) {
     assert_eq!(text, "all 2 pairs are as expected\n");
 }
 
+/// It may build the standard library too, for minutes, so only `cargo xtask plugins --check` asks
+/// for it.
 #[test]
 fn a_new_project_in_rust_builds_outside_this_repository() {
-    build_and_test(
-        "rust",
-        "transform",
-        &["--set", "word=book"],
-        "rustup target add",
-    );
+    if std::env::var_os("WEIR_PLUGINS_NEW").is_none() {
+        eprintln!("skipped: `cargo xtask plugins --check` runs it");
+        return;
+    }
+    build_and_test("rust", "transform", &["--set", "word=book"]);
 }
 
 #[test]
 fn a_new_project_in_c_builds_outside_this_repository() {
-    build_and_test("c", "transform", &[], "apt-get install clang");
+    build_and_test("c", "transform", &[]);
 }
 
 #[test]
@@ -262,8 +277,7 @@ fn a_plugin_that_is_being_written_is_built_and_run_again() {
         "in.txt",
     ];
     let done = place.weir(dev);
-    if done.code != 0 {
-        assert!(done.err.contains("apt-get install clang"), "{}", done.err);
+    if is_without_tools(&done) {
         return;
     }
     let text = done.text();

@@ -66,6 +66,7 @@ pub(crate) fn plugins(workspace: &Workspace, args: &[String]) -> Result<()> {
         steps.run("the same behaviour", || {
             behaviour(workspace, &built, "what_was_built")
         });
+        steps.run("new projects", || new_projects(workspace));
     } else {
         steps.run("prebuilt", || publish(workspace, &names, &built));
     }
@@ -137,6 +138,15 @@ fn publish(workspace: &Workspace, names: &[String], built: &Path) -> Result<()> 
         println!("    {PREBUILT}/{file}: {bytes} bytes");
     }
     Ok(())
+}
+
+/// Builds what `weir plugin new` writes, where it takes too long for `cargo test`.
+fn new_projects(workspace: &Workspace) -> Result<()> {
+    sh(cargo()
+        .current_dir(&workspace.root)
+        .env("WEIR_PLUGINS_NEW", "1")
+        .args(["test", "--package", "weir", "--test", "plugins"])
+        .args(["--", "--nocapture", "a_new_project"]))
 }
 
 /// Runs what was built on the broker's own host, the Rust guests beside those that are kept: a
