@@ -187,8 +187,16 @@ fn the_examples_of_the_help_work() {
     for page in pages {
         let place = Place::new();
         let broker = place.serve(&[]);
+        let has_plugins = ["plugin", "view", "job"].contains(&page);
+        let order = |n: u32| {
+            if has_plugins {
+                format!("{{\"card\":\"4111\",\"region\":\"eu\",\"order\":{n}}}")
+            } else {
+                format!("order {n}")
+            }
+        };
         let orders: String = (0..9000)
-            .map(|n| format!("customer-{}:order {n}\n", n % 50))
+            .map(|n| format!("customer-{}:{}\n", n % 50, order(n)))
             .collect();
         place.write("orders.txt", &orders);
         std::fs::create_dir_all(
@@ -217,7 +225,7 @@ fn the_examples_of_the_help_work() {
             ];
             broker.weir(&args).good();
         }
-        if ["plugin", "view", "job"].contains(&page) {
+        if has_plugins {
             set_up_plugins(&place, &broker, page != "plugin");
         }
         let help = place.weir([page, "--help"]).good().text();
