@@ -165,26 +165,29 @@ fn set_up_plugins(place: &Place, broker: &Broker<'_>, is_deployed: bool) {
     }
 }
 
+/// The commands whose help ends with examples.
+#[cfg(unix)]
+const PAGES: [&str; 14] = [
+    "topic",
+    "produce",
+    "consume",
+    "group",
+    "cluster",
+    "certs",
+    "completions",
+    "serve",
+    "quickstart",
+    "bench",
+    "store",
+    "plugin",
+    "view",
+    "job",
+];
+
 #[cfg(unix)]
 #[test]
 fn the_examples_of_the_help_work() {
-    let pages = [
-        "topic",
-        "produce",
-        "consume",
-        "group",
-        "cluster",
-        "certs",
-        "completions",
-        "serve",
-        "quickstart",
-        "bench",
-        "store",
-        "plugin",
-        "view",
-        "job",
-    ];
-    for page in pages {
+    for page in PAGES {
         let place = Place::new();
         let broker = place.serve(&[]);
         let has_plugins = ["plugin", "view", "job"].contains(&page);

@@ -100,7 +100,7 @@ fn the_lines_that_stay_prints_can_be_pasted_elsewhere() {
     }
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut pasted = String::new();
-    while !pasted.contains("  kcat ") {
+    while !pasted.contains("-C -o beginning -c 5\n") {
         assert!(out.read_line(&mut pasted).unwrap() > 0, "{pasted}");
     }
     let elsewhere = Place::new();
